@@ -1,0 +1,3 @@
+//! Compiles an architecture to a program, trains it and measures its accuracy.
+
+pub mod data;

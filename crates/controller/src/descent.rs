@@ -1,0 +1,91 @@
+//! From a gradient to changed parameters.
+
+use nasrl_tensor::ops::{Adam, RmsProp, Sgd};
+use nasrl_tensor::{Backend, DType, Result};
+
+use crate::parameters::Parameters;
+use crate::{Config, Optimizer};
+
+/// An optimizer and its state.
+pub(crate) struct Descent<B: Backend> {
+    backend: B,
+    optimizer: Optimizer,
+    clip_norm: f64,
+    l2: f64,
+    /// Two for each parameter, of its size; SGD uses the first.
+    pub(crate) state: Vec<[B::Buffer; 2]>,
+    /// Steps since the state was zero.
+    pub(crate) steps: u64,
+}
+
+impl<B: Backend> Descent<B> {
+    pub(crate) fn new(backend: &B, config: &Config, parameters: &Parameters<B>) -> Result<Self> {
+        let zeros = |count: usize| backend.zeros(DType::F32, count);
+        let state = |count| Ok([zeros(count)?, zeros(count)?]);
+        Ok(Descent {
+            backend: backend.clone(),
+            optimizer: config.optimizer,
+            clip_norm: config.clip_norm,
+            l2: config.l2,
+            state: parameters
+                .specs
+                .iter()
+                .map(|spec| state(spec.count()))
+                .collect::<Result<_>>()?,
+            steps: 0,
+        })
+    }
+
+    /// One step against the gradients, which are clipped in place.
+    pub(crate) fn step(&mut self, parameters: &mut Parameters<B>, rate: f64) -> Result<()> {
+        if self.clip_norm < f64::INFINITY {
+            self.backend.clip(self.clip_norm as f32, &mut parameters.gradients)?;
+        }
+        self.steps += 1;
+        let (rate, decay) = (rate as f32, (2.0 * self.l2) as f32);
+        for (index, spec) in parameters.specs.iter().enumerate() {
+            let count = spec.count();
+            let (value, gradient) = (&mut parameters.values[index], &parameters.gradients[index]);
+            let [first, second] = &mut self.state[index];
+            match self.optimizer {
+                Optimizer::Sgd { momentum } => {
+                    let step = Sgd { rate, momentum: momentum as f32, decay };
+                    self.backend.sgd(count, &step, value, gradient, first)?;
+                }
+                Optimizer::Adam { beta1, beta2, epsilon } => {
+                    let step = Adam {
+                        rate,
+                        beta1: beta1 as f32,
+                        beta2: beta2 as f32,
+                        epsilon: epsilon as f32,
+                        decay,
+                        t: self.steps,
+                    };
+                    self.backend.adam(count, &step, value, gradient, [first, second])?;
+                }
+                Optimizer::RmsProp { decay: rho, momentum, epsilon } => {
+                    let step = RmsProp {
+                        rate,
+                        rho: rho as f32,
+                        momentum: momentum as f32,
+                        epsilon: epsilon as f32,
+                        decay,
+                    };
+                    self.backend.rms_prop(count, &step, value, gradient, [first, second])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets all steps.
+    pub(crate) fn clear(&mut self, parameters: &Parameters<B>) -> Result<()> {
+        self.steps = 0;
+        for (spec, state) in parameters.specs.iter().zip(&mut self.state) {
+            for buffer in state {
+                self.backend.clear(spec.count(), buffer)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Which trial runs when.
+//!
+//! A search is one sequence of trials: first those of the strategy, then those of the baseline.
+//! What a trial proposes depends on the configuration alone. Before the strategy's trial `t` is
+//! proposed it has learned from exactly its trials before `t - lag`, in order, and duplicates are
+//! told by trial order, trials in flight included. Jobs, threads and speed only decide what runs
+//! when. Hence the same search gives the same trials however it was run, and a run is resumed by
+//! repeating it with the results that are known.
+
+mod progression;
+mod series;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+use crate::strategy::{Strategy, StrategyError};
+use crate::{Architectures, Epoch, Evaluator, Proposed, Stop, Trial};
+use progression::Progression;
+
+/// What to search, and how far at a time.
+pub struct Plan<'a> {
+    /// The space's architectures.
+    pub architectures: &'a Architectures<'a>,
+    /// Where rewards come from.
+    pub evaluator: &'a dyn Evaluator,
+    /// The strategy, and after it the baseline if there is one.
+    pub strategies: Vec<Box<dyn Strategy + 'a>>,
+    /// How many trials each of them has.
+    pub trials: u64,
+    /// How many of its latest trials a strategy that learns does not know of when it proposes.
+    pub lag: u64,
+    /// How many trials are evaluated at once.
+    pub jobs: usize,
+    /// When to stop handing out trials.
+    pub deadline: Option<Instant>,
+    /// Results that are known from before, by trial.
+    pub known: BTreeMap<u64, Trial>,
+}
+
+/// What a search came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// Why it ended.
+    pub reason: Reason,
+    /// The finished trials, in order; without gaps if the search is complete.
+    pub trials: Vec<Trial>,
+    /// The strategies that ran out of architectures, with the trials they had until then.
+    pub exhausted: Vec<(String, u64)>,
+}
+
+/// Why a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// All trials are done.
+    Complete,
+    /// The deadline passed.
+    Deadline,
+    /// Somebody asked it to stop.
+    Stopped,
+}
+
+/// Hears of everything that happens in a search, in the thread that runs it.
+pub trait Listener {
+    /// A trial is about to be evaluated.
+    ///
+    /// # Errors
+    /// Ends the search.
+    fn started(&mut self, proposed: &Proposed) -> Result<(), ListenerError>;
+
+    /// An epoch of a trial has ended.
+    fn epoch(&mut self, trial: u64, number: usize, epoch: &Epoch);
+
+    /// A trial has a result that was not known before. Not in trial order.
+    ///
+    /// # Errors
+    /// Ends the search.
+    fn finished(&mut self, trial: &Trial, weights: Option<&[u8]>) -> Result<(), ListenerError>;
+
+    /// A strategy has proposed or learned something.
+    ///
+    /// # Errors
+    /// Ends the search.
+    fn learned(&mut self, strategy: &dyn Strategy) -> Result<(), ListenerError>;
+
+    /// A strategy will propose nothing more in this process, and has learned what it could.
+    ///
+    /// # Errors
+    /// Ends the search.
+    fn closed(&mut self, strategy: &dyn Strategy) -> Result<(), ListenerError>;
+
+    /// A result that was known before has come up again.
+    fn recalled(&mut self, trial: &Trial);
+
+    /// Some time has passed; called several times a second.
+    fn tick(&mut self);
+}
+
+/// What a listener may fail with.
+pub type ListenerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a search cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// A strategy cannot go on.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// What happened could not be recorded.
+    #[error(transparent)]
+    Listener(ListenerError),
+    /// The operating system refuses a thread.
+    #[error("cannot start a thread for a trial: {0}; use fewer jobs")]
+    Thread(io::Error),
+    /// A known result is of other tokens than the strategy proposes.
+    #[error(
+        "trial {trial} was recorded with tokens {recorded}, but this configuration proposes \
+         {proposed}: the run was made by another version, with another configuration or on another \
+         kind of processor; resume it there, or start a new run"
+    )]
+    Diverged {
+        /// The trial.
+        trial: u64,
+        /// Its tokens in the record.
+        recorded: String,
+        /// Its tokens now.
+        proposed: String,
+    },
+}
+
+/// Runs a search to its end. `stop` ends it early: trials that are being evaluated are abandoned.
+///
+/// # Errors
+/// [`SearchError`]; what the listener was told until then holds.
+pub fn run(
+    plan: Plan<'_>,
+    stop: &Stop,
+    listener: &mut dyn Listener,
+) -> Result<Ending, SearchError> {
+    // An error abandons trials as well, which must not look like somebody's request to stop.
+    let abandon = Stop::new();
+    let (sender, messages) = channel();
+    std::thread::scope(|scope| {
+        let mut progression = Progression::new(plan, &mut *listener, scope, sender, &abandon);
+        let reason = progression.run(stop, &messages);
+        abandon.request();
+        progression.end(reason?)
+    })
+}

@@ -1,0 +1,88 @@
+//! Random search, the baseline of every search.
+
+use nasrl_space::{Space, Tokens};
+use nasrl_tensor::random::{Key, Philox};
+
+use super::{Metrics, Proposal, Strategy, StrategyError};
+
+/// Draws token strings uniformly and never proposes an architecture twice.
+///
+/// What it draws for a trial depends on the seed, the number of the trial and what it drew before:
+/// as a baseline it makes the same draws as on its own.
+#[derive(Debug)]
+pub struct Random<'a> {
+    space: &'a Space,
+    seed: u64,
+    rewards: Vec<f64>,
+}
+
+/// Draws before the rest of the space is enumerated. Where a thousandth of the space is unseen, all
+/// of them miss with a probability of 2 %.
+const DRAWS: usize = 4_096;
+/// Larger spaces are not enumerated: they count as exhausted when all draws miss.
+const ENUMERABLE: u32 = 1 << 20;
+
+impl<'a> Random<'a> {
+    /// Random search of a space.
+    pub fn new(space: &'a Space, seed: u64) -> Self {
+        Random { space, seed, rewards: Vec::new() }
+    }
+
+    fn draw(&self, stream: &mut Philox, seen: &dyn Fn(&Tokens) -> bool) -> Option<(Tokens, u64)> {
+        for redraws in 0..DRAWS as u64 {
+            let tokens = self.space.sample(stream);
+            if !seen(&tokens) {
+                return Some((tokens, redraws));
+            }
+        }
+        if self.space.count() > ENUMERABLE.into() {
+            return None;
+        }
+        let mut left: Vec<Tokens> = self.space.iter().filter(|tokens| !seen(tokens)).collect();
+        let chosen = match left.len() {
+            0 => return None,
+            count => stream.below(u32::try_from(count).expect("at most ENUMERABLE")) as usize,
+        };
+        Some((left.swap_remove(chosen), DRAWS as u64))
+    }
+}
+
+impl Strategy for Random<'_> {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    fn learns(&self) -> bool {
+        false
+    }
+
+    fn propose(
+        &mut self,
+        trial: u64,
+        seen: &dyn Fn(&Tokens) -> bool,
+    ) -> Result<Option<Proposal>, StrategyError> {
+        let mut stream = Philox::new(Key::new(self.seed, trial, "random search"));
+        Ok(self.draw(&mut stream, seen).map(|(tokens, redraws)| Proposal {
+            tokens,
+            log_probability: None,
+            entropy: None,
+            redraws,
+            restarted: false,
+        }))
+    }
+
+    fn observe(&mut self, _: u64, _: &Tokens, reward: f64) -> Result<(), StrategyError> {
+        self.rewards.push(reward);
+        Ok(())
+    }
+
+    fn metrics(&self) -> Metrics {
+        let recent = &self.rewards[self.rewards.len().saturating_sub(nasrl_controller::RECENT)..];
+        let mean = recent.iter().sum::<f64>() / recent.len() as f64;
+        Metrics { mean_reward: (!recent.is_empty()).then_some(mean), ..Metrics::default() }
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, StrategyError> {
+        Ok(None)
+    }
+}

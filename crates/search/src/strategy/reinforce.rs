@@ -1,0 +1,74 @@
+//! The policy gradient.
+
+use nasrl_controller::{Config, Draw, Error, Reinforce};
+use nasrl_space::{Space, Tokens};
+use nasrl_tensor::Cpu;
+
+use super::{Metrics, Proposal, Strategy, StrategyError};
+
+/// A controller that samples architectures and learns by REINFORCE (arXiv 1611.01578, section 3.2).
+/// It runs on one core: its networks are small.
+pub struct ReinforceStrategy {
+    controller: Reinforce<Cpu>,
+}
+
+const NAME: &str = "rl";
+
+impl ReinforceStrategy {
+    /// A controller that has seen nothing yet.
+    ///
+    /// # Errors
+    /// [`StrategyError`] for hyperparameters outside their range.
+    pub fn new(space: &Space, config: &Config, seed: u64) -> Result<Self, StrategyError> {
+        let controller = Reinforce::new(&Cpu::serial(), space, config, seed).map_err(wrap)?;
+        Ok(ReinforceStrategy { controller })
+    }
+}
+
+impl Strategy for ReinforceStrategy {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn learns(&self) -> bool {
+        true
+    }
+
+    fn propose(
+        &mut self,
+        trial: u64,
+        seen: &dyn Fn(&Tokens) -> bool,
+    ) -> Result<Option<Proposal>, StrategyError> {
+        Ok(match self.controller.propose(trial, seen).map_err(wrap)? {
+            nasrl_controller::Proposal::Exhausted => None,
+            nasrl_controller::Proposal::Drawn(draw) => {
+                let Draw { tokens, log_probability, entropy, redraws, restarted } = draw;
+                Some(Proposal {
+                    tokens,
+                    log_probability: Some(log_probability),
+                    entropy: Some(entropy),
+                    redraws: redraws as u64,
+                    restarted,
+                })
+            }
+        })
+    }
+
+    fn observe(&mut self, trial: u64, tokens: &Tokens, reward: f64) -> Result<(), StrategyError> {
+        self.controller.observe(trial, tokens, reward).map_err(wrap)
+    }
+
+    fn metrics(&self) -> Metrics {
+        let nasrl_controller::Metrics { baseline, mean_reward, entropy, restarts, .. } =
+            self.controller.metrics();
+        Metrics { baseline, mean_reward, entropy, restarts }
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, StrategyError> {
+        self.controller.checkpoint().map(Some).map_err(wrap)
+    }
+}
+
+fn wrap(reason: Error) -> StrategyError {
+    StrategyError { strategy: NAME, reason: reason.into() }
+}

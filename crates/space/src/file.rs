@@ -1,0 +1,8 @@
+//! Spaces as TOML.
+
+mod nearest;
+mod read;
+mod write;
+
+pub(crate) use read::read;
+pub(crate) use write::write;

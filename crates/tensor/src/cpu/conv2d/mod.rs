@@ -1,0 +1,231 @@
+//! Convolution as products of the micro-kernel over images with their borders.
+//!
+//! Each image is copied once into a scratch with its zeros around it (not at all if it needs
+//! none), after which no pass knows about borders: taps are fixed distances. Considered and left
+//! out: im2col, which writes every pixel once a tap.
+
+mod border;
+mod depthwise;
+mod dgrad;
+mod fprop;
+mod output;
+mod pack;
+mod wgrad;
+
+use super::scratch::{Scratch, with_scratch};
+use super::simd::{Arithmetic, Engine, Task};
+use super::{Buffer, Cpu, with_float};
+use crate::ops::{Connection, Conv2d, Conv2dBackend, Epilogue, Sum};
+use crate::{DType, Float, Result};
+use depthwise::Depthwise;
+use dgrad::Dgrad;
+use fprop::Fprop;
+use wgrad::Wgrad;
+
+/// Images whose weight gradients are added up before the next ones', whatever the threads.
+const WGRAD_BLOCK: usize = 16;
+
+/// A convolution that is ready to run on a CPU: tables of offsets and packed filters.
+pub struct Conv2dPlan {
+    geometry: Conv2d,
+    engine: Engine,
+    kernels: Kernels,
+}
+
+enum Kernels {
+    Full(Box<Full>),
+    Depthwise(Depthwise),
+}
+
+struct Full {
+    fprop: Fprop,
+    dgrad: Dgrad,
+    wgrad: Wgrad,
+}
+
+impl Conv2dBackend for Cpu {
+    type Conv2dPlan = Conv2dPlan;
+
+    fn conv2d_plan(&self, geometry: &Conv2d, dtype: DType) -> Result<Conv2dPlan> {
+        let kernels = match geometry.connection {
+            Connection::Full => {
+                let engine = Engine::new(self.isa, dtype);
+                Kernels::Full(Box::new(Full {
+                    fprop: Fprop::new(geometry, engine, dtype),
+                    dgrad: Dgrad::new(geometry, engine, dtype),
+                    wgrad: Wgrad::new(geometry, engine, dtype),
+                }))
+            }
+            Connection::Depthwise => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
+        };
+        let engine = match geometry.connection {
+            Connection::Full => Engine::new(self.isa, dtype),
+            Connection::Depthwise => Engine::new(self.isa, DType::F32),
+        };
+        Ok(Conv2dPlan { geometry: *geometry, engine, kernels })
+    }
+
+    fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
+        let filters = &filters.slice::<f32>()[..plan.geometry.filter_shape().count()];
+        match &mut plan.kernels {
+            Kernels::Full(full) => {
+                full.fprop.load(filters);
+                full.dgrad.load(filters);
+            }
+            Kernels::Depthwise(depthwise) => depthwise.load(filters),
+        }
+        Ok(())
+    }
+
+    fn conv2d_fprop(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        x: &Buffer,
+        epilogue: Epilogue<'_, Self>,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        let bias = epilogue.bias.map(|bias| &bias.slice::<f32>()[..plan.geometry.filters]);
+        with_float!("conv2d", x, T => {
+            let pass = Pass { plan, bias, relu: epilogue.relu, x: x.slice::<T>() };
+            let map = plan.geometry.map_len();
+            self.chunks(&mut y.slice_mut::<T>()[..images * map], map, |first, y| {
+                with_scratch(|scratch| {
+                    plan.engine.run(FpropTask { pass: &pass, first, y, scratch });
+                });
+            });
+        });
+        Ok(())
+    }
+
+    fn conv2d_dgrad(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        dy: &Buffer,
+        mask: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        with_float!("conv2d_dgrad", dy, T => {
+            let (dy, mask) = (dy.slice::<T>(), mask.map(|mask| mask.slice::<T>()));
+            let image = plan.geometry.image_len();
+            self.chunks(&mut dx.slice_mut::<T>()[..images * image], image, |first, dx| {
+                with_scratch(|scratch| {
+                    plan.engine.run(DgradTask { plan, first, dy, mask, dx, scratch });
+                });
+            });
+        });
+        Ok(())
+    }
+
+    fn conv2d_wgrad(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        x: &Buffer,
+        dy: &Buffer,
+        sum: Sum,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        let dw = &mut dw.slice_mut::<f32>()[..plan.geometry.filter_shape().count()];
+        if sum == Sum::Store {
+            dw.fill(0.0);
+        }
+        with_float!("conv2d_wgrad", x, T => {
+            let (x, dy) = (x.slice::<T>(), dy.slice::<T>());
+            let (image, map) = (plan.geometry.image_len(), plan.geometry.map_len());
+            self.sum_blocks(images, WGRAD_BLOCK, dw, |block, dw| {
+                let x = &x[block.start * image..block.end * image];
+                let dy = &dy[block.start * map..block.end * map];
+                with_scratch(|scratch| plan.engine.run(WgradTask { plan, x, dy, dw, scratch }));
+            });
+        });
+        Ok(())
+    }
+}
+
+impl Conv2d {
+    fn image_len(&self) -> usize {
+        self.input[0] * self.input[1] * self.channels
+    }
+
+    fn map_len(&self) -> usize {
+        self.output()[0] * self.output()[1] * self.filters
+    }
+}
+
+/// What all images of a forward pass share.
+struct Pass<'a, T> {
+    plan: &'a Conv2dPlan,
+    bias: Option<&'a [f32]>,
+    relu: bool,
+    x: &'a [T],
+}
+
+struct FpropTask<'a, T> {
+    pass: &'a Pass<'a, T>,
+    first: usize,
+    y: &'a mut [T],
+    scratch: &'a mut Scratch,
+}
+
+impl<T: Float> Task for FpropTask<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        let Pass { plan, bias, relu, x } = *self.pass;
+        let image = plan.geometry.image_len();
+        for (index, y) in self.y.chunks_exact_mut(plan.geometry.map_len()).enumerate() {
+            let x = &x[(self.first + index) * image..][..image];
+            let (epilogue, scratch) = ((bias, relu), &mut *self.scratch);
+            match &plan.kernels {
+                Kernels::Full(full) => full.fprop.image::<M, T>(x, epilogue, y, scratch),
+                Kernels::Depthwise(kernel) => kernel.fprop::<M, T>(x, epilogue, y, scratch),
+            }
+        }
+    }
+}
+
+struct DgradTask<'a, T> {
+    plan: &'a Conv2dPlan,
+    first: usize,
+    dy: &'a [T],
+    mask: Option<&'a [T]>,
+    dx: &'a mut [T],
+    scratch: &'a mut Scratch,
+}
+
+impl<T: Float> Task for DgradTask<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        let (image, map) = (self.plan.geometry.image_len(), self.plan.geometry.map_len());
+        for (index, dx) in self.dx.chunks_exact_mut(image).enumerate() {
+            let dy = &self.dy[(self.first + index) * map..][..map];
+            let mask = self.mask.map(|mask| &mask[(self.first + index) * image..][..image]);
+            match &self.plan.kernels {
+                Kernels::Full(full) => full.dgrad.image::<M, T>(dy, mask, dx, self.scratch),
+                Kernels::Depthwise(kernel) => kernel.dgrad::<M, T>(dy, mask, dx),
+            }
+        }
+    }
+}
+
+struct WgradTask<'a, T> {
+    plan: &'a Conv2dPlan,
+    x: &'a [T],
+    dy: &'a [T],
+    dw: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl<T: Float> Task for WgradTask<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        let (image, map) = (self.plan.geometry.image_len(), self.plan.geometry.map_len());
+        for (x, dy) in self.x.chunks_exact(image).zip(self.dy.chunks_exact(map)) {
+            match &self.plan.kernels {
+                Kernels::Full(full) => full.wgrad.image::<M, T>(x, dy, self.dw, self.scratch),
+                Kernels::Depthwise(kernel) => kernel.wgrad::<M, T>(x, dy, self.dw, self.scratch),
+            }
+        }
+    }
+}

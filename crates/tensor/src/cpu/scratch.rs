@@ -1,0 +1,65 @@
+//! Memory that a thread keeps for the inside of an operation, so that none is allocated in a loop.
+
+use std::cell::RefCell;
+
+use super::simd::MAX_LANES;
+
+/// Words past the end of a scratch that may be read: a tile's vectors reach over the last row.
+const SLACK: usize = 8 * MAX_LANES;
+
+/// Which of a thread's scratches; those that an operation uses at once must differ.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Slot {
+    Image,
+    WovenImage,
+    Map,
+    MatrixA,
+    MatrixB,
+    MatrixRows,
+}
+
+/// The scratches of a thread.
+pub(super) struct Scratch([Vec<u32>; Slot::MatrixRows as usize + 1]);
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
+
+impl Scratch {
+    const fn new() -> Self {
+        Scratch([const { Vec::new() }; Slot::MatrixRows as usize + 1])
+    }
+
+    /// At least `words` words, as they were left; [`SLACK`] more may be read. The address holds
+    /// until the slot is asked for again.
+    #[inline]
+    pub(super) fn words(&mut self, slot: Slot, words: usize) -> &mut [u32] {
+        let [scratch] = self.disjoint([(slot, words)]);
+        scratch
+    }
+
+    /// As [`Scratch::words`] for several slots, which must differ.
+    #[inline]
+    pub(super) fn disjoint<const N: usize>(
+        &mut self,
+        slots: [(Slot, usize); N],
+    ) -> [&mut [u32]; N] {
+        for (slot, words) in slots {
+            let scratch = &mut self.0[slot as usize];
+            if scratch.len() < words + SLACK {
+                scratch.resize(words + SLACK, 0);
+            }
+        }
+        let all = self.0.get_disjoint_mut(slots.map(|(slot, _)| slot as usize));
+        all.expect("the slots of one operation differ").map(Vec::as_mut_slice)
+    }
+}
+
+/// Lends this thread's scratches.
+#[inline]
+pub(super) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
+    let mut scratch = SCRATCH.replace(Scratch::new());
+    let result = body(&mut scratch);
+    SCRATCH.set(scratch);
+    result
+}

@@ -1,0 +1,26 @@
+//! What the tests share: inputs from a seed, named tolerances, finite differences and the list of
+//! backends that every operation's test runs on.
+//!
+//! The references themselves stand in the tests, as nested loops in `f64` that share no code with
+//! what they check.
+
+mod floats;
+mod inputs;
+mod tolerance;
+
+pub use floats::{FLOATS, rounded, tensor, values};
+pub use inputs::{Inputs, finite_difference};
+pub use tolerance::{Tolerance, assert_close, assert_equal};
+
+use nasrl_tensor::Cpu;
+use nasrl_tensor::cpu::Isa;
+
+/// Every backend that can run here: each instruction set of this processor, in the calling thread
+/// and on three threads.
+pub fn backends() -> Vec<Cpu> {
+    let isas = Isa::available();
+    let threads = [1, 3];
+    let each = |isa| threads.map(|threads| Cpu::with_threads(threads)?.with_isa(isa));
+    let backends: nasrl_tensor::Result<Vec<Cpu>> = isas.into_iter().flat_map(each).collect();
+    backends.expect("these instruction sets were detected, and three threads are few")
+}

@@ -1,0 +1,86 @@
+//! Channels side by side, and apart again.
+
+use nasrl_tensor::ops::{ChannelRange, ConcatBackend, CopyChannels, Sum, concat, concat_backward};
+use nasrl_tensor::{Cpu, DType, Error, Memory, Tensor};
+use nasrl_tests::{FLOATS, Inputs, assert_equal, backends, rounded, tensor, values};
+
+/// Maps, and the channels of the inputs: one input, one channel each, primes, enough for threads.
+const PROBLEMS: [([usize; 3], &[usize]); 4] = [
+    ([1, 1, 1], &[1]),
+    ([2, 3, 5], &[1, 1, 1]),
+    ([3, 5, 7], &[7, 2, 16, 31]),
+    ([8, 16, 16], &[24, 36, 48]),
+];
+
+#[test]
+fn channels_go_side_by_side_and_apart_again() {
+    for backend in backends() {
+        for ([n, h, w], widths) in PROBLEMS {
+            let total: usize = widths.iter().sum();
+            let rows = n * h * w;
+            let whole = Inputs::new(1).uniform(rows * total);
+            let slice = |first: usize, width: usize| -> Vec<f32> {
+                let element = |i: usize| whole[i / width * total + first + i % width];
+                (0..rows * width).map(element).collect()
+            };
+            let firsts: Vec<usize> = (0..widths.len()).map(|i| widths[..i].iter().sum()).collect();
+            for dtype in FLOATS {
+                let what = format!("{dtype} [{n}, {h}, {w}, {widths:?}] on {}", backend.name());
+                let inputs: Vec<Tensor<Cpu>> = (firsts.iter().zip(widths))
+                    .map(|(&first, &c)| tensor(&backend, dtype, [n, h, w, c], &slice(first, c)))
+                    .collect();
+                let y = concat(&inputs.iter().collect::<Vec<_>>()).unwrap();
+                assert_eq!(y.shape(), [n, h, w, total].into(), "{what}");
+                assert_equal(&what, &values(&y), &rounded(dtype, &whole));
+                let slices = concat_backward(&y, widths).unwrap();
+                assert_eq!(slices.len(), inputs.len(), "{what}");
+                for (found, input) in slices.iter().zip(&inputs) {
+                    assert_eq!(found.shape(), input.shape(), "{what}");
+                    assert_eq!(values(found), values(input), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_adds_and_leaves_other_channels_alone() {
+    let geometry = CopyChannels {
+        rows: 2,
+        channels: 2,
+        from: ChannelRange { first: 1, width: 3 },
+        to: ChannelRange { first: 2, width: 5 },
+    };
+    for backend in backends() {
+        for dtype in FLOATS {
+            let x = tensor(&backend, dtype, [8], &[9.0, 1.0, 2.0, 9.0, 3.0, 4.0, 9.0, 9.0]);
+            let mut y = tensor(&backend, dtype, [12], &[5.0; 12]);
+            let mut copy = |sum| {
+                let into = y.buffer_mut().unwrap();
+                backend.copy_channels(&geometry, x.buffer(), sum, into).unwrap();
+                values(&y)
+            };
+            let stored = [5.0, 5.0, 1.0, 2.0, 5.0, 5.0, 5.0, 3.0, 4.0, 5.0, 5.0, 5.0];
+            assert_eq!(copy(Sum::Store), stored);
+            let added = [5.0, 5.0, 2.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 5.0, 5.0, 5.0];
+            assert_eq!(copy(Sum::Add), added);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let cpu = Cpu::serial();
+    let zeros = |dtype, shape: [usize; 3]| Tensor::zeros(&cpu, dtype, shape).unwrap();
+    let a = zeros(DType::F32, [2, 3, 4]);
+    let refused = |b: Tensor<Cpu>| concat(&[&a, &b]).unwrap_err();
+    assert!(matches!(concat::<Cpu>(&[]).unwrap_err(), Error::Parameter { .. }));
+    assert!(matches!(refused(zeros(DType::F32, [3, 2, 4])), Error::ShapeMismatch { .. }));
+    assert!(matches!(refused(a.reshape([6, 4]).unwrap()), Error::ShapeMismatch { .. }));
+    assert!(matches!(refused(zeros(DType::BF16, [2, 3, 4])), Error::DType { .. }));
+    assert!(matches!(refused(zeros(DType::F32, [2, 3, 0])), Error::Shape { .. }));
+    for channels in [&[2, 1][..], &[4, 0], &[2, 3], &[]] {
+        let error = concat_backward(&a, channels).unwrap_err();
+        assert!(matches!(error, Error::Parameter { .. }), "{channels:?}");
+    }
+}

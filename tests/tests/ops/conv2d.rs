@@ -1,0 +1,257 @@
+//! The three passes of convolution against loops over every index.
+
+use half::{bf16, f16};
+use nasrl_tensor::ops::{Connection, Conv2d, Padding, conv2d, conv2d_dgrad, conv2d_wgrad};
+use nasrl_tensor::{Backend, DType, Error, Memory, Tensor};
+use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends};
+
+const FLOATS: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
+
+struct Problem {
+    images: usize,
+    geometry: Conv2d,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+/// Results of the three passes.
+struct Passes<T> {
+    y: Vec<T>,
+    dx: Vec<T>,
+    dw: Vec<T>,
+}
+
+impl Problem {
+    fn new(images: usize, geometry: Conv2d, mut draw: impl FnMut(usize) -> Vec<f32>) -> Self {
+        let [p, q] = geometry.output();
+        let x = draw(images * geometry.input[0] * geometry.input[1] * geometry.channels);
+        let w = draw(geometry.filter_shape().count());
+        let dy = draw(images * p * q * geometry.filters);
+        Problem { images, geometry, x, w, dy }
+    }
+
+    fn integers(images: usize, geometry: Conv2d) -> Self {
+        let mut inputs = Inputs::new(11);
+        Self::new(images, geometry, |len| inputs.integers(len, 3))
+    }
+
+    /// Uniform values that every dtype holds as they are, so that only sums are rounded.
+    fn uniform(images: usize, geometry: Conv2d) -> Self {
+        let mut inputs = Inputs::new(12);
+        Self::new(images, geometry, |len| {
+            inputs.uniform(len).into_iter().map(|x| bf16::from_f32(x).to_f32()).collect()
+        })
+    }
+
+    fn reference(&self) -> Passes<f64> {
+        let g = &self.geometry;
+        let ([h, w], c, k) = (g.input, g.channels, g.filters);
+        let ([p, q], [r, s]) = (g.output(), g.kernel);
+        let mut passes = Passes {
+            y: vec![0.0; self.dy.len()],
+            dx: vec![0.0; self.x.len()],
+            dw: vec![0.0; self.w.len()],
+        };
+        let mut term = |x: usize, y: usize, weight: usize| {
+            passes.y[y] += f64::from(self.x[x]) * f64::from(self.w[weight]);
+            passes.dx[x] += f64::from(self.dy[y]) * f64::from(self.w[weight]);
+            passes.dw[weight] += f64::from(self.dy[y]) * f64::from(self.x[x]);
+        };
+        for n in 0..self.images {
+            for (i, j) in product(p, q) {
+                for (u, v) in product(r, s) {
+                    let row = (i * g.stride[0] + u * g.dilation[0]).checked_sub(g.padding.top);
+                    let column = (j * g.stride[1] + v * g.dilation[1]).checked_sub(g.padding.left);
+                    let (Some(row), Some(column)) = (row, column) else { continue };
+                    if row >= h || column >= w {
+                        continue;
+                    }
+                    let x = ((n * h + row) * w + column) * c;
+                    let y = ((n * p + i) * q + j) * k;
+                    for filter in 0..k {
+                        match g.connection {
+                            Connection::Depthwise => {
+                                term(x + filter, y + filter, (filter * r + u) * s + v);
+                            }
+                            Connection::Full => (0..c).for_each(|channel| {
+                                let weight = ((filter * r + u) * s + v) * c + channel;
+                                term(x + channel, y + filter, weight);
+                            }),
+                        }
+                    }
+                }
+            }
+        }
+        passes
+    }
+
+    fn run<B: Backend>(&self, backend: &B, dtype: DType) -> Passes<f32> {
+        let g = &self.geometry;
+        let ([h, w], [p, q]) = (g.input, g.output());
+        let tensor = |shape: [usize; 4], data: &[f32]| {
+            Tensor::from_slice(backend, shape, data).unwrap().cast(dtype).unwrap()
+        };
+        let x = tensor([self.images, h, w, g.channels], &self.x);
+        let dy = tensor([self.images, p, q, g.filters], &self.dy);
+        let w = Tensor::from_slice(backend, g.filter_shape(), &self.w).unwrap();
+        let values = |t: Tensor<B>| t.cast(DType::F32).unwrap().to_vec().unwrap();
+        Passes {
+            y: values(conv2d(&x, &w, g).unwrap()),
+            dx: values(conv2d_dgrad(&dy, &w, g).unwrap()),
+            dw: values(conv2d_wgrad(&x, &dy, g).unwrap()),
+        }
+    }
+}
+
+fn product(a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..a).flat_map(move |i| (0..b).map(move |j| (i, j)))
+}
+
+fn full(input: [usize; 2], channels: usize, filters: usize, kernel: [usize; 2]) -> Conv2d {
+    Conv2d::new(input, channels, filters, kernel)
+}
+
+fn padded(g: Conv2d, [top, bottom, left, right]: [usize; 4]) -> Conv2d {
+    Conv2d { padding: Padding { top, bottom, left, right }, ..g }
+}
+
+/// One size past a tile, primes, even and rectangular filters, strides above the filter, dilation,
+/// padding on one side only, and the layers of real children.
+fn catalogue() -> Vec<Conv2d> {
+    let strided = |g, stride| Conv2d { stride, ..g };
+    let dilated = |g, dilation| Conv2d { dilation, ..g };
+    let mut all = vec![
+        full([1, 1], 1, 1, [1, 1]),
+        full([5, 7], 3, 5, [1, 1]),
+        full([9, 11], 16, 17, [1, 1]),
+        full([4, 4], 64, 64, [1, 1]),
+        strided(full([9, 8], 6, 16, [1, 1]), [2, 3]),
+        full([8, 8], 3, 16, [3, 3]).same(),
+        full([13, 11], 5, 33, [3, 3]).same(),
+        strided(full([32, 32], 3, 64, [3, 3]), [2, 2]).same(),
+        strided(full([28, 28], 1, 16, [3, 3]), [2, 2]).same(),
+        strided(full([7, 7], 24, 36, [3, 3]), [2, 2]).same(),
+        full([8, 8], 64, 65, [3, 3]).same(),
+        full([6, 6], 7, 49, [2, 2]).same(),
+        full([10, 6], 4, 6, [4, 2]),
+        full([12, 9], 2, 31, [1, 7]).same(),
+        full([9, 12], 8, 32, [7, 1]).same(),
+        full([11, 13], 3, 8, [5, 3]).same(),
+        strided(full([11, 10], 4, 12, [2, 2]), [3, 4]),
+        strided(full([7, 5], 3, 4, [1, 1]), [9, 2]),
+        dilated(full([12, 13], 5, 7, [3, 3]), [2, 3]).same(),
+        dilated(strided(full([17, 16], 3, 20, [3, 2]), [2, 3]), [3, 2]).same(),
+        padded(full([5, 6], 2, 3, [3, 3]), [2, 0, 0, 1]),
+        padded(strided(full([6, 5], 3, 48, [3, 5]), [3, 2]), [0, 3, 4, 0]),
+        padded(full([3, 3], 1, 2, [2, 2]), [3, 3, 3, 3]),
+    ];
+    let depthwise = |g: Conv2d| Conv2d { connection: Connection::Depthwise, ..g };
+    all.extend([
+        depthwise(full([6, 7], 5, 5, [3, 3])).same(),
+        depthwise(full([9, 8], 17, 17, [5, 2])),
+        depthwise(strided(full([11, 12], 33, 33, [3, 3]), [2, 3])).same(),
+        depthwise(dilated(full([12, 12], 16, 16, [3, 3]), [2, 2])).same(),
+    ]);
+    all
+}
+
+#[test]
+fn integers_are_exact() {
+    for geometry in catalogue() {
+        for images in [1, 3] {
+            let problem = Problem::integers(images, geometry);
+            let expected = problem.reference();
+            for backend in backends() {
+                // bf16 and f16 hold integers up to 256 and 2,048: those that a sum may pass are
+                // rounded, once, from the exact sum.
+                for dtype in FLOATS {
+                    let found = problem.run(&backend, dtype);
+                    let round = |values: &[f64]| -> Vec<f64> {
+                        values
+                            .iter()
+                            .map(|&value| match dtype {
+                                DType::BF16 => bf16::from_f32(value as f32).to_f64(),
+                                DType::F16 => f16::from_f32(value as f32).to_f64(),
+                                _ => value,
+                            })
+                            .collect()
+                    };
+                    let what = |pass| {
+                        format!("{pass} {dtype} on {}, {images} of {geometry:?}", backend.name())
+                    };
+                    assert_equal(&what("fprop"), &found.y, &round(&expected.y));
+                    assert_equal(&what("dgrad"), &found.dx, &round(&expected.dx));
+                    assert_equal(&what("wgrad"), &found.dw, &expected.dw);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn random_values_are_within_the_error_of_their_sums() {
+    for geometry in catalogue() {
+        let problem = Problem::uniform(2, geometry);
+        let expected = problem.reference();
+        let window = geometry.kernel[0] * geometry.kernel[1];
+        let pixels = 2 * geometry.output()[0] * geometry.output()[1];
+        for backend in backends() {
+            for dtype in FLOATS {
+                let found = problem.run(&backend, dtype);
+                let what = |pass| format!("{pass} {dtype} on {} of {geometry:?}", backend.name());
+                let y = Tolerance::sum(dtype, window * geometry.channels);
+                assert_close(&what("fprop"), &found.y, &expected.y, y);
+                let dx = Tolerance::sum(dtype, window * geometry.filters);
+                assert_close(&what("dgrad"), &found.dx, &expected.dx, dx);
+                let dw = Tolerance::sum(DType::F32, pixels);
+                assert_close(&what("wgrad"), &found.dw, &expected.dw, dw);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let geometry = Conv2d { stride: [2, 2], ..full([33, 31], 6, 24, [3, 3]) }.same();
+    let problem = Problem::uniform(37, geometry);
+    for pair in backends().chunks(2) {
+        for dtype in FLOATS {
+            let [one, three] = [&pair[0], &pair[1]].map(|backend| problem.run(backend, dtype));
+            assert_eq!(one.y, three.y);
+            assert_eq!(one.dx, three.dx);
+            assert_eq!(one.dw, three.dw);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let backend = &backends()[0];
+    let zeros = |shape: [usize; 4]| Tensor::zeros(backend, DType::F32, shape).unwrap();
+    let g = full([4, 4], 3, 8, [3, 3]);
+    let (x, w) = (zeros([2, 4, 4, 3]), zeros([8, 3, 3, 3]));
+    let refused = |x: &Tensor<_>, w: &Tensor<_>, g: &Conv2d| conv2d(x, w, g).unwrap_err();
+    assert!(matches!(refused(&zeros([2, 4, 5, 3]), &w, &g), Error::ShapeMismatch { .. }));
+    assert!(matches!(refused(&x, &zeros([8, 3, 3, 2]), &g), Error::ShapeMismatch { .. }));
+    assert!(matches!(refused(&x, &w.cast(DType::BF16).unwrap(), &g), Error::DType { .. }));
+    let too_large = Conv2d { kernel: [5, 3], ..g };
+    assert!(matches!(refused(&x, &w, &too_large), Error::Parameter { name: "kernel", .. }));
+    let standing = Conv2d { stride: [0, 1], ..g };
+    assert!(matches!(refused(&x, &w, &standing), Error::Parameter { name: "stride", .. }));
+    let depthwise = Conv2d { connection: Connection::Depthwise, ..g };
+    assert!(matches!(refused(&x, &w, &depthwise), Error::Parameter { name: "filters", .. }));
+}
+
+#[test]
+fn same_is_tensorflows() {
+    let g = |size, kernel, stride| {
+        Conv2d { stride: [stride, 1], ..full([size, 9], 1, 1, [kernel, 1]) }.same()
+    };
+    for (size, kernel, stride, output, top, bottom) in
+        [(32, 3, 2, 16, 0, 1), (32, 3, 1, 32, 1, 1), (7, 2, 1, 7, 0, 1), (5, 1, 2, 3, 0, 0)]
+    {
+        let g = g(size, kernel, stride);
+        assert_eq!((g.output()[0], g.padding.top, g.padding.bottom), (output, top, bottom));
+    }
+}
