@@ -4,26 +4,36 @@
 
 mod activation;
 mod add;
+mod augment;
 mod batch_norm;
 mod bias;
 mod concat;
 mod conv2d;
+mod cross_entropy;
+mod dropout;
 mod global_average_pool;
 mod matmul;
+mod optimizer;
 mod pad;
 mod pool;
+mod softmax;
 
 criterion::criterion_group!(
     benches,
     activation::bench,
     add::bench,
+    augment::bench,
     batch_norm::bench,
     bias::bench,
     concat::bench,
     conv2d::bench,
+    cross_entropy::bench,
+    dropout::bench,
     global_average_pool::bench,
     matmul::bench,
+    optimizer::bench,
     pad::bench,
-    pool::bench
+    pool::bench,
+    softmax::bench
 );
 criterion::criterion_main!(benches);

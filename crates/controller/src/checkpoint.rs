@@ -1,8 +1,9 @@
 //! A controller as a safetensors file.
 //!
 //! Tensors: every parameter as `policy.<name>`, the optimizer's state as `optimizer0.<name>` and
-//! `optimizer1.<name>`, all f32, and `rewards`, the rewards in trial order, f64. Metadata: `format`,
-//! `space` (the digest of the space), `seed`, and in TOML `config` and `state`.
+//! `optimizer1.<name>`, all f32, and `rewards`, the rewards in trial order, f64. Everything else is
+//! a TOML document, the only entry of the metadata: safetensors writes several in random order, and
+//! equal controllers are to be equal files.
 
 use std::collections::HashMap;
 
@@ -11,12 +12,23 @@ use nasrl_tensor::Backend;
 use nasrl_tensor::random::Key;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::parameters::Spec;
 use crate::queue::Entry;
 use crate::{CheckpointError, Config, Policy, Reinforce, Result};
+
+/// The metadata.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document {
+    /// The digest of the space.
+    space: String,
+    /// In decimal: half of all seeds are above the largest integer of TOML.
+    seed: String,
+    config: Config,
+    state: State,
+}
 
 /// The part of a learner's state that is no tensor.
 #[derive(Serialize, Deserialize)]
@@ -41,11 +53,11 @@ struct Valued {
 /// A checkpoint of a space, taken apart.
 struct File<'a> {
     tensors: SafeTensors<'a>,
-    metadata: HashMap<String, String>,
-    config: Config,
+    document: Document,
 }
 
-const FORMAT: &str = "nasrl-controller 1";
+/// The key of the document; another version will have another.
+const FORMAT: &str = "nasrl-controller-1";
 const POLICY: &str = "policy";
 const OPTIMIZER: [&str; 2] = ["optimizer0", "optimizer1"];
 const REWARDS: &str = "rewards";
@@ -98,14 +110,14 @@ impl<B: Backend> Reinforce<B> {
             Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
         });
         let views = views.collect::<Result<Vec<_>, CheckpointError>>()?;
-        let metadata = [
-            ("format", FORMAT.to_owned()),
-            ("space", self.policy.space().digest().to_string()),
-            ("seed", self.learner.seed.to_string()),
-            ("config", to_toml(&self.config)),
-            ("state", to_toml(&self.state())),
-        ];
-        let metadata = metadata.into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+        let document = Document {
+            space: self.policy.space().digest().to_string(),
+            seed: self.learner.seed.to_string(),
+            config: self.config.clone(),
+            state: self.state(),
+        };
+        let text = toml::to_string(&document).expect("numbers and strings under plain keys");
+        let metadata = HashMap::from([(FORMAT.to_owned(), text)]);
         Ok(safetensors::serialize(views, Some(metadata)).map_err(CheckpointError::from)?)
     }
 
@@ -117,19 +129,19 @@ impl<B: Backend> Reinforce<B> {
     pub fn restore(backend: &B, space: &Space, config: &Config, bytes: &[u8]) -> Result<Self> {
         let file = File::read(bytes, space)?;
         file.compare(config, |_| true)?;
-        let seed = file.text("seed")?.parse().map_err(|_| entry("seed", "is not a number"))?;
-        let state: State = file.toml("state")?;
         let policy = Policy::from_file(backend, space, config, &file)?;
+        let seed = file.document.seed.parse().map_err(|_| entry("seed", "is not a number"))?;
         let mut restored = Reinforce::with_policy(policy, seed)?;
-        restored.descent.steps = state.optimizer_steps;
+        restored.descent.steps = file.document.state.optimizer_steps;
         let specs = &restored.policy.parameters.specs;
         for (spec, buffers) in specs.iter().zip(&mut restored.descent.state) {
             for (group, buffer) in OPTIMIZER.into_iter().zip(buffers) {
                 backend.write(&file.parameter(group, spec)?, buffer)?;
             }
         }
+        let (rewards, state) = (file.rewards()?, file.document.state);
         let learner = &mut restored.learner;
-        for reward in file.rewards()? {
+        for reward in rewards {
             learner.rewards.observe(reward);
         }
         learner.baseline.sums = state.baseline;
@@ -167,18 +179,15 @@ impl<'a> File<'a> {
     fn read(bytes: &'a [u8], space: &Space) -> Result<Self, CheckpointError> {
         let tensors = SafeTensors::deserialize(bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let mut file = File { tensors, metadata, config: Config::default() };
-        if file.text("format")? != FORMAT {
-            return Err(entry("format", "is not the one that this version reads"));
-        }
-        let found = file.text("space")?;
-        if found != space.digest().to_string() {
-            let (found, expected) = (found.to_owned(), space.digest());
+        let text = header.metadata().as_ref().and_then(|metadata| metadata.get(FORMAT));
+        let text = text.ok_or_else(|| entry(FORMAT, "is missing"))?;
+        let document: Document =
+            toml::from_str(text).map_err(|_| entry(FORMAT, "cannot be read"))?;
+        if document.space != space.digest().to_string() {
+            let (found, expected) = (document.space, space.digest());
             return Err(CheckpointError::Space { found, expected });
         }
-        file.config = file.toml("config")?;
-        Ok(file)
+        Ok(File { tensors, document })
     }
 
     /// Whether the hyperparameters of these keys are the checkpoint's.
@@ -192,7 +201,7 @@ impl<'a> File<'a> {
         let differs = |(key, value): &(String, toml::Value)| {
             relevant(key) && expected.get(key) != Some(value)
         };
-        let differing: Vec<String> = table(&self.config)
+        let differing: Vec<String> = table(&self.document.config)
             .into_iter()
             .filter(differs)
             .map(|(key, value)| format!("{key} = {value}"))
@@ -201,14 +210,6 @@ impl<'a> File<'a> {
             true => Ok(()),
             false => Err(CheckpointError::Config { found: differing.join(", ") }),
         }
-    }
-
-    fn text(&self, key: &str) -> Result<&str, CheckpointError> {
-        self.metadata.get(key).map(String::as_str).ok_or_else(|| entry(key, "is missing"))
-    }
-
-    fn toml<T: DeserializeOwned>(&self, key: &str) -> Result<T, CheckpointError> {
-        toml::from_str(self.text(key)?).map_err(|_| entry(key, "cannot be read"))
     }
 
     fn parameter(&self, group: &str, spec: &Spec) -> Result<Vec<f32>, CheckpointError> {
@@ -242,12 +243,8 @@ impl Spec {
     }
 }
 
-fn to_toml(value: &impl Serialize) -> String {
-    toml::to_string(value).expect("tables of numbers and strings, no number above i64")
-}
-
 fn parse(space: &Space, tokens: &str) -> Result<Tokens, CheckpointError> {
-    let unknown = |_: SpaceError| entry("state", "has tokens of another space");
+    let unknown = |_: SpaceError| entry(FORMAT, "has tokens of another space");
     space.parse(tokens).map_err(unknown)
 }
 

@@ -1,6 +1,6 @@
 //! From a gradient to changed parameters.
 
-use nasrl_tensor::ops::{Adam, RmsProp, Sgd};
+use nasrl_tensor::ops::{OptimizerStep, UpdateRule};
 use nasrl_tensor::{Backend, DType, Result};
 
 use crate::parameters::Parameters;
@@ -42,38 +42,13 @@ impl<B: Backend> Descent<B> {
             self.backend.clip(self.clip_norm as f32, &mut parameters.gradients)?;
         }
         self.steps += 1;
-        let (rate, decay) = (rate as f32, (2.0 * self.l2) as f32);
+        let rule = self.optimizer.rule();
+        let weight_decay = 2.0 * self.l2;
+        let step = OptimizerStep { rule, rate, weight_decay, number: self.steps };
         for (index, spec) in parameters.specs.iter().enumerate() {
-            let count = spec.count();
             let (value, gradient) = (&mut parameters.values[index], &parameters.gradients[index]);
-            let [first, second] = &mut self.state[index];
-            match self.optimizer {
-                Optimizer::Sgd { momentum } => {
-                    let step = Sgd { rate, momentum: momentum as f32, decay };
-                    self.backend.sgd(count, &step, value, gradient, first)?;
-                }
-                Optimizer::Adam { beta1, beta2, epsilon } => {
-                    let step = Adam {
-                        rate,
-                        beta1: beta1 as f32,
-                        beta2: beta2 as f32,
-                        epsilon: epsilon as f32,
-                        decay,
-                        t: self.steps,
-                    };
-                    self.backend.adam(count, &step, value, gradient, [first, second])?;
-                }
-                Optimizer::RmsProp { decay: rho, momentum, epsilon } => {
-                    let step = RmsProp {
-                        rate,
-                        rho: rho as f32,
-                        momentum: momentum as f32,
-                        epsilon: epsilon as f32,
-                        decay,
-                    };
-                    self.backend.rms_prop(count, &step, value, gradient, [first, second])?;
-                }
-            }
+            let state = &mut self.state[index][..rule.state_buffers()];
+            self.backend.optimizer_step(spec.count(), &step, value, &[gradient], state)?;
         }
         Ok(())
     }
@@ -87,5 +62,17 @@ impl<B: Backend> Descent<B> {
             }
         }
         Ok(())
+    }
+}
+
+impl Optimizer {
+    fn rule(self) -> UpdateRule {
+        match self {
+            Optimizer::Sgd { momentum } => UpdateRule::Sgd { momentum, nesterov: false },
+            Optimizer::Adam { beta1, beta2, epsilon } => UpdateRule::Adam { beta1, beta2, epsilon },
+            Optimizer::RmsProp { decay, momentum, epsilon } => {
+                UpdateRule::RmsProp { decay, momentum, epsilon }
+            }
+        }
     }
 }

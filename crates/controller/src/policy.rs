@@ -3,7 +3,7 @@
 use nasrl_space::{Space, Tokens};
 use nasrl_tensor::Backend;
 use nasrl_tensor::Element;
-use nasrl_tensor::ops::{Draw, Rows};
+use nasrl_tensor::ops::{RowDraw, Rows};
 use nasrl_tensor::random::Key;
 
 use crate::parameters::{Network, Parameters, Step};
@@ -93,7 +93,7 @@ impl<B: Backend> Policy<B> {
         self.backend.clear(count, &mut self.recurrence.steps[0].row)?;
         for step in 0..steps {
             self.recurrence.forward(&self.parameters.values, step, count)?;
-            let draw = Draw { key, first, step: step as u32 };
+            let draw = RowDraw { key, first, step: step as u32 };
             let rows = Rows { count, channels: self.network.steps[step].choices };
             let buffers = &mut self.recurrence.steps[step];
             self.backend.categorical_sample(rows, &buffers.logits, draw, &mut buffers.choice)?;

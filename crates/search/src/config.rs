@@ -2,7 +2,6 @@
 
 mod error;
 mod layers;
-mod nearest;
 
 pub use error::ConfigError;
 pub use layers::Layers;

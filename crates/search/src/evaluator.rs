@@ -1,12 +1,15 @@
 //! What turns an architecture into a reward.
 
+mod children;
 mod table;
 
+pub use children::ChildEvaluator;
 pub use table::TableEvaluator;
 
+use nasrl_child::Epoch;
 use nasrl_space::{Graph, Tokens};
 
-use crate::{Epoch, Failure, Stop};
+use crate::{Failure, Stop};
 
 /// Turns architectures into rewards. Nothing else in a search knows where rewards come from.
 ///
@@ -16,7 +19,7 @@ use crate::{Epoch, Failure, Stop};
 pub trait Evaluator: Sync {
     /// Evaluates one architecture. Must return [`Outcome::Stopped`] soon after `stop` was
     /// requested, and may report every epoch as it ends.
-    fn evaluate(&self, job: &Job<'_>, stop: &Stop, report: &dyn Fn(Epoch)) -> Outcome;
+    fn evaluate(&self, job: &Job<'_>, stop: &Stop, report: &dyn Fn(&Epoch)) -> Outcome;
 }
 
 /// What to evaluate.

@@ -1,1 +1,47 @@
-fn main(){}
+//! `nasrl`: neural architecture search with reinforcement learning, on the command line.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod commands;
+mod exit;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use nasrl_search::panics;
+
+use commands::Command;
+use exit::{CommandError, FAILED};
+
+/// Neural architecture search with reinforcement learning, without a deep-learning framework below.
+///
+/// `nasrl search` on its own searches the images that come with the program: a first result in
+/// minutes.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done (also when --max-time was reached), 1 failed, \
+    2 refused before anything was written, 3 stopped by Ctrl-C or SIGTERM and can be resumed, \
+    130 ended by a second Ctrl-C.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    panics::silence();
+    let code = match panics::catch(|| arguments.command.run()) {
+        Ok(Ok(exit)) => exit.code(),
+        Ok(Err(CommandError { code, reason })) => {
+            eprintln!("error: {reason}");
+            code
+        }
+        Err(panic) => {
+            eprintln!("error: a mistake in nasrl itself: {panic}; please report it");
+            FAILED
+        }
+    };
+    ExitCode::from(code)
+}

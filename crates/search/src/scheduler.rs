@@ -16,8 +16,10 @@ use std::io;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
+use nasrl_child::Epoch;
+
 use crate::strategy::{Strategy, StrategyError};
-use crate::{Architectures, Epoch, Evaluator, Proposed, Stop, Trial};
+use crate::{Architectures, Evaluator, Proposed, Stop, Trial};
 use progression::Progression;
 
 /// What to search, and how far at a time.
@@ -62,40 +64,93 @@ pub enum Reason {
     Stopped,
 }
 
-/// Hears of everything that happens in a search, in the thread that runs it.
+/// Hears of everything that happens in a search, in the thread that runs it; an error ends the
+/// search. All methods but those that are written do nothing.
 pub trait Listener {
     /// A trial is about to be evaluated.
     ///
     /// # Errors
-    /// Ends the search.
-    fn started(&mut self, proposed: &Proposed) -> Result<(), ListenerError>;
+    /// If that cannot be recorded.
+    fn started(&mut self, _: &Proposed) -> Result<(), ListenerError> {
+        Ok(())
+    }
 
     /// An epoch of a trial has ended.
-    fn epoch(&mut self, trial: u64, number: usize, epoch: &Epoch);
+    fn epoch(&mut self, _trial: u64, _: &Epoch) {}
 
-    /// A trial has a result that was not known before. Not in trial order.
+    /// A trial has a result that was not known before, and weights if it has any. Not in trial
+    /// order.
     ///
     /// # Errors
-    /// Ends the search.
-    fn finished(&mut self, trial: &Trial, weights: Option<&[u8]>) -> Result<(), ListenerError>;
+    /// If that cannot be recorded.
+    fn finished(&mut self, _: &Trial, _weights: Option<&[u8]>) -> Result<(), ListenerError> {
+        Ok(())
+    }
+
+    /// A result that was known before has come up again.
+    fn recalled(&mut self, _: &Trial) {}
 
     /// A strategy has proposed or learned something.
     ///
     /// # Errors
-    /// Ends the search.
-    fn learned(&mut self, strategy: &dyn Strategy) -> Result<(), ListenerError>;
+    /// If that cannot be recorded.
+    fn learned(&mut self, _: &dyn Strategy) -> Result<(), ListenerError> {
+        Ok(())
+    }
 
     /// A strategy will propose nothing more in this process, and has learned what it could.
     ///
     /// # Errors
-    /// Ends the search.
-    fn closed(&mut self, strategy: &dyn Strategy) -> Result<(), ListenerError>;
-
-    /// A result that was known before has come up again.
-    fn recalled(&mut self, trial: &Trial);
+    /// If that cannot be recorded.
+    fn closed(&mut self, _: &dyn Strategy) -> Result<(), ListenerError> {
+        Ok(())
+    }
 
     /// Some time has passed; called several times a second.
-    fn tick(&mut self);
+    fn tick(&mut self) {}
+}
+
+/// Hears nothing.
+impl Listener for () {}
+
+/// Two listeners, the first of which hears everything first.
+pub struct Both<'a>(pub &'a mut dyn Listener, pub &'a mut dyn Listener);
+
+impl Listener for Both<'_> {
+    fn started(&mut self, proposed: &Proposed) -> Result<(), ListenerError> {
+        self.0.started(proposed)?;
+        self.1.started(proposed)
+    }
+
+    fn epoch(&mut self, trial: u64, epoch: &Epoch) {
+        self.0.epoch(trial, epoch);
+        self.1.epoch(trial, epoch);
+    }
+
+    fn finished(&mut self, trial: &Trial, weights: Option<&[u8]>) -> Result<(), ListenerError> {
+        self.0.finished(trial, weights)?;
+        self.1.finished(trial, weights)
+    }
+
+    fn recalled(&mut self, trial: &Trial) {
+        self.0.recalled(trial);
+        self.1.recalled(trial);
+    }
+
+    fn learned(&mut self, strategy: &dyn Strategy) -> Result<(), ListenerError> {
+        self.0.learned(strategy)?;
+        self.1.learned(strategy)
+    }
+
+    fn closed(&mut self, strategy: &dyn Strategy) -> Result<(), ListenerError> {
+        self.0.closed(strategy)?;
+        self.1.closed(strategy)
+    }
+
+    fn tick(&mut self) {
+        self.0.tick();
+        self.1.tick();
+    }
 }
 
 /// What a listener may fail with.

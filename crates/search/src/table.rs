@@ -30,6 +30,7 @@ pub struct Table {
     /// What a reward of 1 is called in the file.
     unit: f64,
     rows: HashMap<Tokens, Row>,
+    digest: String,
 }
 
 /// The results of one token string, as the file has them.
@@ -81,11 +82,12 @@ impl Table {
         let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         let found =
             if is_json { nas_bench_macro::read(bytes) } else { comma_separated::read(bytes, file) };
-        let table = found.and_then(|found| Table::build(found, file));
+        let digest = blake3::hash(bytes).to_hex().to_string();
+        let table = found.and_then(|found| Table::build(found, file, digest));
         table.map_err(|problem| TableError { file: file.to_owned(), problem })
     }
 
-    fn build(found: Found, file: &str) -> Result<Table, TableProblem> {
+    fn build(found: Found, file: &str, digest: String) -> Result<Table, TableProblem> {
         if found.rows.is_empty() {
             return Err(TableProblem::NoRows);
         }
@@ -110,12 +112,17 @@ impl Table {
             rows.insert(tokens, Row { reward, others });
         }
         let (columns, unit) = (found.columns, found.unit);
-        Ok(Table { file: file.to_owned(), space, columns, unit, rows })
+        Ok(Table { file: file.to_owned(), space, columns, unit, rows, digest })
     }
 
     /// The name of the file, as it was given.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// A hash of the file.
+    pub fn digest(&self) -> String {
+        self.digest.clone()
     }
 
     /// The space that the decisions span.

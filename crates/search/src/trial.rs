@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use nasrl_child::Epoch;
 use nasrl_space::{ArchitectureHash, Tokens};
 
 use crate::clock::utc;
@@ -53,19 +54,6 @@ pub struct Proposed {
     pub redraws: u64,
     /// Whether the strategy forgot what it had learned just before.
     pub restarted: bool,
-}
-
-/// What one epoch of training came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Epoch {
-    /// The mean loss over the training images, in nats.
-    pub loss: f64,
-    /// The accuracy on the training images, as they were trained on.
-    pub training_accuracy: f64,
-    /// The accuracy on the validation images after it; `None` without any.
-    pub validation_accuracy: Option<f64>,
-    /// Training images a second.
-    pub images_per_second: f64,
 }
 
 /// What differs when the same run is repeated.

@@ -44,29 +44,47 @@ pub trait Memory: Clone + Send + Sync + 'static {
 pub trait Backend:
     Memory
     + ops::ActivationBackend
-    + ops::Conv2dBackend
-    + ops::MatmulBackend
-    + ops::BiasBackend
-    + ops::GlobalAveragePoolBackend
-    + ops::BatchNormBackend
-    + ops::Pool2dBackend
     + ops::AddBackend
+    + ops::AugmentBackend
+    + ops::BatchNormBackend
+    + ops::BiasBackend
+    + ops::CategoricalBackend
+    + ops::ClipBackend
     + ops::ConcatBackend
+    + ops::Conv2dBackend
+    + ops::CrossEntropyBackend
+    + ops::DropoutBackend
+    + ops::EmbeddingBackend
+    + ops::GlobalAveragePoolBackend
+    + ops::LstmCellBackend
+    + ops::MatmulBackend
+    + ops::OptimizerBackend
     + ops::Pad2dBackend
+    + ops::Pool2dBackend
+    + ops::SoftmaxBackend
 {
 }
 
 impl<B> Backend for B where
     B: Memory
         + ops::ActivationBackend
-        + ops::Conv2dBackend
-        + ops::MatmulBackend
-        + ops::BiasBackend
-        + ops::GlobalAveragePoolBackend
-        + ops::BatchNormBackend
-        + ops::Pool2dBackend
         + ops::AddBackend
+        + ops::AugmentBackend
+        + ops::BatchNormBackend
+        + ops::BiasBackend
+        + ops::CategoricalBackend
+        + ops::ClipBackend
         + ops::ConcatBackend
+        + ops::Conv2dBackend
+        + ops::CrossEntropyBackend
+        + ops::DropoutBackend
+        + ops::EmbeddingBackend
+        + ops::GlobalAveragePoolBackend
+        + ops::LstmCellBackend
+        + ops::MatmulBackend
+        + ops::OptimizerBackend
         + ops::Pad2dBackend
+        + ops::Pool2dBackend
+        + ops::SoftmaxBackend
 {
 }

@@ -53,6 +53,20 @@ pub enum Error {
         /// Its range.
         rule: &'static str,
     },
+    /// An index, such as a label, that points at nothing.
+    #[error("{op}: {name} {position} is {found}, but must be below {bound}")]
+    Index {
+        /// The operation.
+        op: &'static str,
+        /// What the index is: `label` or `index`.
+        name: &'static str,
+        /// Its place in the operand.
+        position: usize,
+        /// Its value.
+        found: u32,
+        /// How many there are to point at.
+        bound: usize,
+    },
     /// A slice whose length is not the number of elements.
     #[error("{op}: a slice of {found} elements for shape {shape}, which has {}", shape.count())]
     Length {

@@ -7,7 +7,6 @@ use crate::{Backend, DType, Element, Error, Result, Shape};
 ///
 /// Cloning and reshaping share the elements; an operation that works in place copies them first if
 /// they are shared.
-#[derive(Clone)]
 pub struct Tensor<B: Backend> {
     backend: B,
     buffer: Arc<B::Buffer>,
@@ -134,6 +133,16 @@ impl<B: Backend> Tensor<B> {
         let shape = shape.into();
         debug_assert!(B::capacity(&buffer) >= shape.count());
         Tensor { backend: backend.clone(), buffer: Arc::new(buffer), shape }
+    }
+}
+
+impl<B: Backend> Clone for Tensor<B> {
+    fn clone(&self) -> Self {
+        Tensor {
+            backend: self.backend.clone(),
+            buffer: Arc::clone(&self.buffer),
+            shape: self.shape,
+        }
     }
 }
 

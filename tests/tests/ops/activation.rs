@@ -1,7 +1,9 @@
 //! `y = f(x)` and `dx = f'(x) dy`.
 
 use half::{bf16, f16};
-use nasrl_tensor::ops::{Activation, activation, activation_backward};
+use nasrl_tensor::ops::{
+    Activation, Conv2d, Conv2dBackend, Epilogue, activation, activation_backward,
+};
 use nasrl_tensor::{Backend, DType, Memory, Tensor};
 use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference};
 
@@ -73,5 +75,23 @@ fn gradients_agree_with_finite_differences() {
             let what = format!("gradient of {f} on {}", backend.name());
             assert_close(&what, &dx.to_vec().unwrap(), &expected, Tolerance::FINITE_DIFFERENCE);
         }
+    }
+}
+
+#[test]
+fn relu_keeps_nan() {
+    for backend in backends() {
+        let y = run(&backend, Activation::Relu, &[f32::NAN, -1.0, 1.0], DType::F32);
+        assert!(y[0].is_nan() && y[1..] == [0.0, 1.0], "{y:?} on {}", backend.name());
+        let g = Conv2d::new([1, 3], 1, 1, [1, 1]);
+        let x = Tensor::from_slice(&backend, [1, 1, 3, 1], &[f32::NAN, -1.0, 1.0]).unwrap();
+        let w = Tensor::from_slice(&backend, g.filter_shape(), &[1.0f32]).unwrap();
+        let mut plan = backend.conv2d_plan(&g, DType::F32).unwrap();
+        backend.conv2d_load(&mut plan, w.buffer()).unwrap();
+        let mut y = backend.zeros(DType::F32, 3).unwrap();
+        let epilogue = Epilogue { bias: None, relu: true };
+        backend.conv2d_fprop(&plan, 1, x.buffer(), epilogue, &mut y).unwrap();
+        let y = y.slice::<f32>();
+        assert!(y[0].is_nan() && y[1..] == [0.0, 1.0], "{y:?} on {}", backend.name());
     }
 }

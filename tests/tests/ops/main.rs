@@ -2,11 +2,20 @@
 
 mod activation;
 mod add;
+mod augment;
 mod batch_norm;
 mod bias;
+mod categorical;
+mod clip;
 mod concat;
 mod conv2d;
+mod cross_entropy;
+mod dropout;
+mod embedding;
 mod global_average_pool;
+mod lstm_cell;
 mod matmul;
+mod optimizer;
 mod pad;
 mod pool;
+mod softmax;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use nasrl_child::Epoch;
+
 use super::{Evaluator, Job, Measurement, Outcome};
 use crate::table::Table;
-use crate::{Epoch, Failure, Reward, Stop};
+use crate::{Failure, Reward, Stop};
 
 /// Looks rewards up. Tokens that are not in the table fail as [`Failure::Invalid`].
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl<'a> TableEvaluator<'a> {
 }
 
 impl Evaluator for TableEvaluator<'_> {
-    fn evaluate(&self, job: &Job<'_>, stop: &Stop, _: &dyn Fn(Epoch)) -> Outcome {
+    fn evaluate(&self, job: &Job<'_>, stop: &Stop, _: &dyn Fn(&Epoch)) -> Outcome {
         if !stop.sleep(self.delay) {
             return Outcome::Stopped;
         }

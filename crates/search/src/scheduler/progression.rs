@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant, SystemTime};
 
+use nasrl_child::Epoch;
 use nasrl_space::{ArchitectureHash, Graph};
 
 use super::series::{Series, Turn};
@@ -13,7 +14,7 @@ use super::{Ending, Listener, Plan, Reason, SearchError};
 use crate::clock::utc;
 use crate::strategy::{Proposal, Strategy};
 use crate::{
-    Architecture, Clock, Epoch, FAILED_REWARD, Failure, Measurement, Outcome, Proposed, Status,
+    Architecture, Clock, FAILED_REWARD, Failure, Measurement, Outcome, Proposed, Status,
     Stop, Trial,
 };
 
@@ -214,7 +215,7 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             Message::Epoch { trial, epoch } => {
                 if let Some(running) = self.running.get_mut(&trial) {
                     running.epochs.push(epoch);
-                    self.listener.epoch(trial, running.epochs.len(), &epoch);
+                    self.listener.epoch(trial, &epoch);
                 }
                 Ok(())
             }

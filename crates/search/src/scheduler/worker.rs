@@ -3,9 +3,10 @@
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use nasrl_child::Epoch;
 use nasrl_space::{Graph, Tokens};
 
-use crate::{Epoch, Evaluator, Failure, Job, Outcome, Stop, panics};
+use crate::{Evaluator, Failure, Job, Outcome, Stop, panics};
 
 /// What a thread has to evaluate.
 pub(super) struct Work {
@@ -31,7 +32,7 @@ pub(super) fn evaluate(
     let job = Job { trial, tokens, graph: graph.as_ref() };
     // Nobody listens any more once the search has ended by an error.
     let tell = |message| drop(messages.send(message));
-    let report = |epoch| tell(Message::Epoch { trial, epoch });
+    let report = |epoch: &Epoch| tell(Message::Epoch { trial, epoch: *epoch });
     let started = Instant::now();
     let outcome = match panics::catch(|| evaluator.evaluate(&job, stop, &report)) {
         Ok(Outcome::Done(measured)) if !measured.reward.is_finite() => {

@@ -9,7 +9,7 @@ impl ActivationBackend for Cpu {
             self.chunks(&mut y.slice_mut::<T>()[..len], 1, |first, y| {
                 let x = &x[first..][..y.len()];
                 match f {
-                    Activation::Relu => map(x, y, |x| x.max(0.0)),
+                    Activation::Relu => map(x, y, |x| if x < 0.0 { 0.0 } else { x }),
                     Activation::Tanh => map(x, y, f32::tanh),
                     Activation::Sigmoid => map(x, y, sigmoid),
                 }

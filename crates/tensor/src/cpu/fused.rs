@@ -10,7 +10,7 @@ macro_rules! with_activation {
                 $body
             }
             Some($crate::ops::Activation::Relu) => {
-                let $f = |x: f32| x.max(0.0);
+                let $f = |x: f32| if x < 0.0 { 0.0 } else { x };
                 $body
             }
             Some($crate::ops::Activation::Tanh) => {

@@ -2,22 +2,31 @@
 
 mod activation;
 mod add;
+mod augment;
 mod batch_norm;
 mod bias;
 mod buffer;
+mod categorical;
+mod clip;
 mod columns;
 mod concat;
 mod conv2d;
+mod cross_entropy;
+mod dropout;
+mod embedding;
 mod fused;
 mod global_average_pool;
 mod isa;
 mod kernel;
+mod lstm_cell;
 mod matmul;
+mod optimizer;
 mod pad;
 mod parallel;
 mod pool;
 mod scratch;
 mod simd;
+mod softmax;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use crate::{Backend, Error, Memory, Result, Tensor};
 /// An element-wise non-linearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
-    /// `max(x, 0)`; its derivative at 0 is 0.
+    /// `max(x, 0)`, NaN for NaN; its derivative at 0 is 0.
     Relu,
     /// The hyperbolic tangent.
     Tanh,

@@ -58,3 +58,19 @@ pub(super) fn rank<B: Backend>(
     }
     Err(Error::Shape { op, shape: tensor.shape(), rule })
 }
+
+/// Every element of a u32 tensor is below `bound`; `name` is what an element is. Reads the tensor
+/// back from the device.
+pub(super) fn indices<B: Backend>(
+    op: &'static str,
+    name: &'static str,
+    tensor: &Tensor<B>,
+    bound: usize,
+) -> Result<()> {
+    dtype(op, tensor, DType::U32, "u32")?;
+    let indices = tensor.to_vec::<u32>()?;
+    match indices.iter().enumerate().find(|(_, found)| **found as usize >= bound) {
+        Some((position, &found)) => Err(Error::Index { op, name, position, found, bound }),
+        None => Ok(()),
+    }
+}

@@ -70,7 +70,7 @@ pub fn concat<B: Backend>(inputs: &[&Tensor<B>]) -> Result<Tensor<B>> {
     Ok(y)
 }
 
-/// The gradients of the inputs of [`concat`], which had these numbers of channels: the slices of
+/// The gradients of the inputs of [`concat()`], which had these numbers of channels: the slices of
 /// `dy`.
 ///
 /// # Errors

@@ -2,35 +2,61 @@
 
 mod activation;
 mod add;
+mod augment;
 mod batch_norm;
 mod bias;
+mod categorical;
 mod check;
+mod clip;
 mod concat;
 mod conv2d;
+mod cross_entropy;
+mod dropout;
+mod embedding;
 mod global_average_pool;
+mod lstm_cell;
 mod matmul;
+mod optimizer;
 mod pad;
 mod padding;
 mod pool;
 mod rows;
+mod softmax;
 
 pub use activation::{Activation, ActivationBackend, activation, activation_backward};
 pub use add::{AddBackend, add, add_assign};
+pub(crate) use augment::Placement;
+pub use augment::{
+    Augment, AugmentBackend, Crop, Draw, Flip, ImageBatch, MAX_IMAGE_CHANNELS, Normalisation,
+    augment,
+};
 pub use batch_norm::{
     BatchNorm, BatchNormBackend, Moments, Upstream, batch_norm, batch_norm_backward,
     batch_norm_inference,
 };
 pub use bias::{BiasBackend, bias, bias_backward, bias_backward_add};
+pub use categorical::{CategoricalBackend, PolicyWeights, RowDraw};
+pub use clip::{ClipBackend, clip_global_norm};
 pub use concat::{ChannelRange, ConcatBackend, CopyChannels, concat, concat_backward};
 pub use conv2d::{Connection, Conv2d, Conv2dBackend, Epilogue, conv2d, conv2d_dgrad, conv2d_wgrad};
+pub use cross_entropy::{
+    CrossEntropy, CrossEntropyBackend, cross_entropy, cross_entropy_with_gradient,
+};
+pub use dropout::{Dropout, DropoutBackend, dropout};
+pub use embedding::{Embedding, EmbeddingBackend, embedding, embedding_backward};
 pub use global_average_pool::{
     GlobalAveragePool, GlobalAveragePoolBackend, global_average_pool, global_average_pool_backward,
 };
+pub use lstm_cell::{
+    LstmCell, LstmCellBackend, LstmGradientInputs, LstmGradients, LstmInputs, LstmOutputs,
+};
 pub use matmul::{Matmul, MatmulBackend, Operand, matmul, matmul_add};
+pub use optimizer::{Optimizer, OptimizerBackend, OptimizerStep, UpdateRule};
 pub use pad::{Pad2d, Pad2dBackend, pad2d, pad2d_backward};
 pub use padding::Padding;
 pub use pool::{Pool2d, Pool2dBackend, Pooling, pool2d, pool2d_backward};
 pub use rows::Rows;
+pub use softmax::{SoftmaxBackend, log_softmax, log_softmax_backward, softmax, softmax_backward};
 
 /// What an operation does with sums that its destination may already hold a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

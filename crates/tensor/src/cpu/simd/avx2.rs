@@ -68,7 +68,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn relu(v: __m256) -> __m256 {
-        unsafe { _mm256_max_ps(v, _mm256_setzero_ps()) }
+        unsafe { _mm256_max_ps(_mm256_setzero_ps(), v) }
     }
 
     #[inline(always)]

@@ -79,7 +79,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn relu(v: __m512) -> __m512 {
-        unsafe { _mm512_max_ps(v, _mm512_setzero_ps()) }
+        unsafe { _mm512_max_ps(_mm512_setzero_ps(), v) }
     }
 
     #[inline(always)]

@@ -35,7 +35,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the processor can.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The larger of `v` and 0.
+    /// The larger of `v` and 0; NaN stays NaN, so that a diverged child cannot look sound.
     unsafe fn relu(v: Self::Vector) -> Self::Vector;
     /// `v` where `mask > 0`, else 0.
     unsafe fn where_positive(mask: Self::Vector, v: Self::Vector) -> Self::Vector;

@@ -54,7 +54,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn relu(v: [f32; 8]) -> [f32; 8] {
-        v.map(|x| x.max(0.0))
+        v.map(|x| if x < 0.0 { 0.0 } else { x })
     }
 
     #[inline(always)]

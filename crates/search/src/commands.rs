@@ -1,0 +1,102 @@
+//! The commands, one file each.
+
+mod bench_child;
+mod bench_search;
+mod retrain;
+mod search;
+mod show;
+mod space;
+mod train;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::num::NonZero;
+
+use clap::{Subcommand, ValueEnum};
+use nasrl_child::Epoch;
+use serde::Serialize;
+
+use crate::exit::CommandResult;
+
+/// What `nasrl` can do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Search for a good architecture.
+    Search(search::Arguments),
+    /// Train one architecture.
+    Train(train::Arguments),
+    /// Look at a run, or at one trial of it; also while it goes on.
+    Show(show::Arguments),
+    /// Train a child of a run anew and test it.
+    Retrain(retrain::Arguments),
+    /// Look at search spaces.
+    Space(space::Arguments),
+    /// Measure how fast children train, or how good a search is.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// How fast a child trains, in images a second.
+    Child(bench_child::Arguments),
+    /// How good a search is on a table of known results, over many seeds.
+    Search(bench_search::Arguments),
+}
+
+/// The type of activations and their gradients in a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Precision {
+    /// 32 bits.
+    F32,
+    /// The upper 16 bits of an f32; sums are f32.
+    Bf16,
+}
+
+/// Prints a line of results. Where nobody reads them any more, as behind `| head`, that is no
+/// reason to end a search.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints a line that is not a result.
+pub(crate) fn remark(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints what an epoch came to.
+pub(crate) fn print_epoch(epoch: &Epoch) {
+    let Epoch { number, loss, training_accuracy, validation_accuracy, images_per_second } = epoch;
+    let validation = validation_accuracy.map(|value| format!(", validation accuracy {value:.4}"));
+    tell(format_args!(
+        "epoch {number}: loss {loss:.4}, training accuracy {training_accuracy:.4}{}, \
+         {images_per_second:.0} images/s",
+        validation.unwrap_or_default()
+    ));
+}
+
+/// How many cores this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// An option as a value of the configuration.
+pub(crate) fn to_value(value: impl Serialize) -> toml::Value {
+    toml::Value::try_from(value).expect("options are words")
+}
+
+impl Command {
+    pub(crate) fn run(self) -> CommandResult {
+        match self {
+            Command::Search(arguments) => search::run(arguments),
+            Command::Train(arguments) => train::run(&arguments),
+            Command::Show(arguments) => show::run(&arguments),
+            Command::Retrain(arguments) => retrain::run(&arguments),
+            Command::Space(arguments) => space::run(arguments),
+            Command::Bench(Bench::Child(arguments)) => bench_child::run(&arguments),
+            Command::Bench(Bench::Search(arguments)) => bench_search::run(&arguments),
+        }
+    }
+}

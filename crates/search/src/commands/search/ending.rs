@@ -1,0 +1,100 @@
+//! What a search does once its trials are done.
+
+use std::path::Path;
+
+use nasrl_child::TrainError;
+use nasrl_search::config::Config;
+use nasrl_search::problem::Problem;
+use nasrl_search::retrain::Retraining;
+use nasrl_search::run::Recorder;
+use nasrl_search::scheduler::{Ending, Reason};
+use nasrl_search::summary::Summary;
+use nasrl_search::{Stop, Trial};
+use nasrl_space::Space;
+
+use super::{resumable, say_how_to_resume};
+use crate::commands::{print_epoch, tell};
+use crate::exit::{CommandResult, Exit, failed};
+
+/// Trains the winner anew if the search is complete, and prints what was found.
+pub(super) fn conclude(
+    run: &Path,
+    config: &Config,
+    problem: &Problem,
+    recorder: &mut Recorder<'_>,
+    ending: &Ending,
+    stop: &Stop,
+) -> CommandResult {
+    let trials = &ending.trials;
+    match ending.reason {
+        Reason::Stopped => return Ok(say_how_to_resume(run)),
+        Reason::Deadline => tell(format_args!(
+            "--max-time was reached after {} trials; go on with: nasrl search --resume {}\n",
+            trials.len(),
+            run.display()
+        )),
+        Reason::Complete => {
+            let retrained = retrain_winner(config, problem, recorder, trials, stop);
+            match retrained.map_err(|error| resumable(error, run))? {
+                Exit::Stopped => return Ok(say_how_to_resume(run)),
+                Exit::Done => recorder.set_finished().map_err(failed)?,
+            }
+        }
+    }
+    for (strategy, trials) in &ending.exhausted {
+        tell(format_args!(
+            "Strategy {strategy} ended after {trials} trials: no architecture of the space is \
+             left.\n"
+        ));
+    }
+    summarize(run, problem.space(), config, trials, recorder)
+}
+
+/// Prints what was found.
+pub(super) fn summarize(
+    run: &Path,
+    space: &Space,
+    config: &Config,
+    trials: &[Trial],
+    recorder: &Recorder<'_>,
+) -> CommandResult {
+    let retrained = recorder.all_retrained().map_err(failed)?;
+    let series = config.series();
+    tell(format_args!("{}", Summary { space, trials, series: &series, retrained: &retrained }));
+    tell(format_args!("run directory: {}", run.display()));
+    Ok(Exit::Done)
+}
+
+/// Trains the best child anew and tests it, unless that was done before the run was resumed.
+fn retrain_winner(
+    config: &Config,
+    problem: &Problem,
+    recorder: &mut Recorder<'_>,
+    trials: &[Trial],
+    stop: &Stop,
+) -> Result<Exit, Box<dyn std::error::Error>> {
+    let summary = Summary { space: problem.space(), trials, series: &[], retrained: &[] };
+    let ranking = summary.ranking();
+    let (Some(dataset), Some(recipe), Some(winner)) =
+        (problem.dataset(), &config.recipe, ranking.first())
+    else {
+        return Ok(Exit::Done);
+    };
+    let trial = winner.proposed.trial;
+    if recorder.all_retrained()?.iter().any(|retrained| retrained.trial == trial) {
+        return Ok(Exit::Done);
+    }
+    let graph = problem.architectures().build(&winner.proposed.tokens).graph?;
+    let Some(graph) = &graph else { return Ok(Exit::Done) };
+    tell(format_args!("The best child, trial {trial}, is trained anew:"));
+    let threads = config.threads * config.jobs;
+    let seed = config.seed;
+    let retraining = Retraining { graph, dataset, recipe, seed, trial, threads };
+    match retraining.run(stop, &mut |epoch| print_epoch(epoch)) {
+        Ok((retrained, weights)) => recorder.retrained(&retrained, &weights)?,
+        Err(TrainError::Cancelled) => return Ok(Exit::Stopped),
+        Err(error) => return Err(error.into()),
+    }
+    tell(format_args!(""));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,194 @@
+//! `nasrl train`
+
+use std::path::PathBuf;
+
+use nasrl_child::data::ValidationSplit;
+use nasrl_child::recipe::Order;
+use nasrl_child::{Recipe, Test, TrainError, Trained, Training, Weights, train};
+use nasrl_search::config::Layers;
+use nasrl_search::problem::{EMBEDDED, images, open_dataset};
+use nasrl_space::{Graph, Space};
+use toml::Value;
+
+use super::{Precision, cores, print_epoch, tell, to_value};
+use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
+
+/// Train one architecture, and print loss, accuracies and images a second after every epoch. The
+/// test images are looked at once, at the end.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The space that the tokens are of: a built-in one (reference), or a TOML file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "reference")]
+    space: String,
+
+    /// The architecture: the value of each decision, in order, separated by commas, such as
+    /// 3,64,3,64,3,32,3,64.
+    #[arg(long, value_name = "VALUES")]
+    tokens: String,
+
+    /// The images: embedded, or a folder with IDX files, CIFAR-10 or CIFAR-100 in their binary
+    /// form, or class folders of PNG or JPEG.
+    #[arg(long, value_name = "embedded|DIR", default_value = EMBEDDED)]
+    data: String,
+
+    /// How many passes over the training images. Default: 10.
+    #[arg(long, value_name = "N")]
+    epochs: Option<i64>,
+
+    /// How many images a step. Default: 128.
+    #[arg(long, value_name = "N")]
+    batch: Option<i64>,
+
+    /// What initial weights and the order of the images are derived from.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// The type of activations and their gradients. Default: f32.
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
+
+    /// How many threads train. The result does not depend on it. Default: all cores.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// How many of the training images to hold out for validation; 0 for none. Default: the
+    /// dataset's own validation images, else a tenth.
+    #[arg(long, value_name = "N")]
+    validation: Option<usize>,
+
+    /// Start from the weights in this safetensors file in place of random ones. It has a tensor for
+    /// each parameter, layer1.conv.weight for instance, in f32: filters as [filters, height, width,
+    /// channels], dense weights as [in, out], vectors as they are.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// Write the trained weights to this safetensors file.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
+    /// Stop after this many steps.
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+
+    /// Note the loss of every N-th step; --json prints them.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    log_every: u64,
+
+    /// Take the training images in the order of the dataset in every epoch.
+    #[arg(long)]
+    no_shuffle: bool,
+
+    /// A TOML file whose [recipe] to train by, such as the config.toml of a run.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Set one key of the recipe, such as recipe.learning-rate=0.01. Can be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Print a JSON object as the last line, with validation_accuracy, test_accuracy,
+    /// images_per_second, and losses, those of the logged steps.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Epochs unless told otherwise: the reference repository's.
+const EPOCHS: i64 = 10;
+
+pub(crate) fn run(arguments: &Arguments) -> CommandResult {
+    let recipe = recipe(arguments)?;
+    let space = Space::open(&arguments.space).map_err(refused)?;
+    let tokens = space.parse(&arguments.tokens).map_err(refused)?;
+    let validation = arguments.validation.map_or(ValidationSplit::Standard, ValidationSplit::HoldOut);
+    let dataset = open_dataset(&arguments.data, validation).map_err(refused)?;
+    let of = images(&dataset);
+    let graph = space.build(&tokens, of.shape, of.classes).map_err(refused)?;
+    let weights = arguments.weights.as_ref().map(|path| Weights::load(path, &graph));
+    let weights = weights.transpose().map_err(refused)?;
+
+    tell(format_args!("{dataset}"));
+    tell(format_args!(
+        "{}: {} parameters, {} FLOPs",
+        space.describe(&tokens),
+        graph.parameters(),
+        graph.flops()
+    ));
+    let training = Training {
+        seed: arguments.seed,
+        threads: arguments.threads.unwrap_or_else(cores),
+        on_epoch: Some(&mut |epoch| print_epoch(epoch)),
+        weights: weights.as_ref(),
+        steps: arguments.steps,
+        log_every: arguments.log_every,
+        test: Test::Measure,
+        ..Training::default()
+    };
+    let trained = train(&graph, &recipe, &dataset, training).map_err(|error| match error {
+        TrainError::Recipe(_) | TrainError::Weights(_) => refused(error),
+        error => failed(error),
+    })?;
+    if let Some(path) = &arguments.save {
+        trained.weights.save(path).map_err(failed)?;
+    }
+    report(&trained, &graph, arguments);
+    Ok(Exit::Done)
+}
+
+/// The reference repository's recipe with what was asked for.
+fn recipe(arguments: &Arguments) -> Result<Recipe, CommandError> {
+    let mut layers = Layers::new();
+    layers.set("recipe.epochs", EPOCHS, "default").map_err(refused)?;
+    if let Some(path) = &arguments.config {
+        layers.file(path).map_err(refused)?;
+    }
+    for assignment in &arguments.set {
+        layers.assignment(assignment).map_err(refused)?;
+    }
+    let order = arguments.no_shuffle.then(|| to_value(Order::Fixed));
+    let flags = [
+        ("recipe.epochs", "--epochs", arguments.epochs.map(Value::from)),
+        ("recipe.batch", "--batch", arguments.batch.map(Value::from)),
+        ("recipe.precision", "--precision", arguments.precision.map(to_value)),
+        ("recipe.order", "--no-shuffle", order),
+    ];
+    for (key, flag, value) in flags {
+        if let Some(value) = value {
+            layers.set(key, value, flag).map_err(refused)?;
+        }
+    }
+    let config = layers.resolve().map_err(refused)?;
+    config.recipe.ok_or_else(|| refused("a configuration with a table has no recipe"))
+}
+
+fn report(trained: &Trained, graph: &Graph, arguments: &Arguments) {
+    let last = trained.epochs.last();
+    let validation = last.and_then(|epoch| epoch.validation_accuracy);
+    let mut rates: Vec<f64> = trained.epochs.iter().map(|epoch| epoch.images_per_second).collect();
+    rates.sort_unstable_by(f64::total_cmp);
+    let rate = rates.get(rates.len() / 2);
+    if arguments.json {
+        let losses: Vec<f32> = trained.losses.iter().map(|step| step.loss).collect();
+        let report = serde_json::json!({
+            "tokens": arguments.tokens,
+            "hash": graph.hash().to_string(),
+            "parameters": graph.parameters(),
+            "flops": graph.flops(),
+            "epochs": trained.epochs.len(),
+            "loss": last.map(|epoch| epoch.loss),
+            "training_accuracy": last.map(|epoch| epoch.training_accuracy),
+            "validation_accuracy": validation,
+            "test_accuracy": trained.test_accuracy,
+            "images_per_second": rate,
+            "losses": losses,
+        });
+        tell(format_args!("{report}"));
+        return;
+    }
+    for step in &trained.losses {
+        tell(format_args!("step {}: loss {:.6}", step.step, step.loss));
+    }
+    match trained.test_accuracy {
+        Some(accuracy) => tell(format_args!("test accuracy {accuracy:.4}")),
+        None => tell(format_args!("no test images")),
+    }
+}

@@ -1,0 +1,65 @@
+//! Rewards from children that are trained in this process.
+
+use nasrl_child::data::Dataset;
+use nasrl_child::{Epoch, Recipe, TrainError, Training, train};
+use nasrl_tensor::{Cpu, Memory};
+
+use super::{Evaluator, Job, Measurement, Outcome};
+use crate::config::Config;
+use crate::{Failure, Reward, Stop};
+
+/// Trains every architecture from scratch and measures it on the validation images.
+#[derive(Debug)]
+pub struct ChildEvaluator<'a> {
+    dataset: &'a Dataset,
+    recipe: Recipe,
+    reward: Reward,
+    seed: u64,
+    threads: usize,
+}
+
+impl<'a> ChildEvaluator<'a> {
+    /// Trains on `dataset` by `recipe`; reward, seed and threads are those of `config`.
+    pub fn new(dataset: &'a Dataset, recipe: Recipe, config: &Config) -> Self {
+        let Config { reward, seed, threads, .. } = *config;
+        ChildEvaluator { dataset, recipe, reward, seed, threads }
+    }
+}
+
+impl Evaluator for ChildEvaluator<'_> {
+    fn evaluate(&self, job: &Job<'_>, stop: &Stop, report: &dyn Fn(&Epoch)) -> Outcome {
+        let Some(graph) = job.graph else {
+            return Outcome::Failed(Failure::Invalid, "the space describes no network".to_owned());
+        };
+        let training = Training {
+            seed: self.seed,
+            trial: job.trial,
+            threads: self.threads,
+            cancel: Some(stop.flag()),
+            on_epoch: Some(&mut |epoch| report(epoch)),
+            ..Training::default()
+        };
+        let trained = match train(graph, &self.recipe, self.dataset, training) {
+            Ok(trained) => trained,
+            Err(TrainError::Cancelled) => return Outcome::Stopped,
+            Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
+        };
+        let accuracies: Vec<f64> =
+            trained.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).collect();
+        Outcome::Done(Measurement {
+            reward: self.reward.of(&accuracies).unwrap_or(f64::NAN),
+            validation_accuracy: accuracies.last().copied(),
+            weights: Some(trained.weights.to_safetensors()),
+            device: Some(Cpu::serial().name()),
+        })
+    }
+}
+
+/// What the failure of a child is called.
+fn failure(error: &TrainError) -> Failure {
+    match error {
+        TrainError::Nan { .. } => Failure::Nan,
+        TrainError::OutOfMemory { .. } | TrainError::Threads { .. } => Failure::OutOfMemory,
+        _ => Failure::Invalid,
+    }
+}

@@ -1,0 +1,233 @@
+//! What a configuration names: the space, and where rewards come from.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nasrl_child::data::{DataError, Dataset, Split, ValidationSplit};
+use nasrl_space::{Image, Space, SpaceError};
+
+use crate::config::{Config, ConfigError, DataSource, SpaceSource, TableSource};
+use crate::table::{Table, TableError};
+use crate::{Architectures, ChildEvaluator, Evaluator, Images, TableEvaluator};
+
+/// A space and where its rewards come from, opened and checked.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    space: Space,
+    rewards: Rewards,
+}
+
+/// Where rewards come from.
+#[derive(Clone, Debug)]
+enum Rewards {
+    /// Children trained on these images.
+    Children(Dataset),
+    /// Known results.
+    Table(Table),
+}
+
+/// Why a problem cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProblemError {
+    /// The configuration does not say what is needed.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The space.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// Something else than what the configuration was made with.
+    #[error(
+        "{what} {source_name} is not the one that this configuration was made with: its digest is \
+         {found}, expected {expected}; restore it, or start a new run without {key}"
+    )]
+    Digest {
+        /// What it is.
+        what: &'static str,
+        /// Where it comes from.
+        source_name: String,
+        /// The digest found.
+        found: String,
+        /// The digest in the configuration.
+        expected: String,
+        /// The key of the latter.
+        key: &'static str,
+    },
+}
+
+/// The name of the images that come with the program.
+pub const EMBEDDED: &str = "embedded";
+
+impl Problem {
+    /// Opens what the configuration names, and completes it: paths become absolute, and the
+    /// definition of the space and the digests of data and table are filled in.
+    ///
+    /// # Errors
+    /// [`ProblemError`] for whatever cannot be opened or is not what the configuration was made
+    /// with.
+    pub fn open(config: &mut Config) -> Result<Problem, ProblemError> {
+        if let Some(source) = &mut config.table {
+            let table = open_table(source)?;
+            return Ok(Problem { space: table.space().clone(), rewards: Rewards::Table(table) });
+        }
+        let (Some(space), Some(data)) = (&mut config.space, &mut config.data) else {
+            return Err(ConfigError::Incomplete.into());
+        };
+        let space = open_space(space)?;
+        let dataset = open_data(data)?;
+        let problem = Problem { space, rewards: Rewards::Children(dataset) };
+        problem.require_networks()?;
+        Ok(problem)
+    }
+
+    /// The space.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// The images that children are trained on; `None` for a table.
+    pub fn dataset(&self) -> Option<&Dataset> {
+        match &self.rewards {
+            Rewards::Children(dataset) => Some(dataset),
+            Rewards::Table(_) => None,
+        }
+    }
+
+    /// The architectures of the space.
+    pub fn architectures(&self) -> Architectures<'_> {
+        match &self.rewards {
+            Rewards::Children(dataset) => Architectures::networks(&self.space, images(dataset)),
+            Rewards::Table(_) => Architectures::token_strings(&self.space),
+        }
+    }
+
+    /// What turns them into rewards.
+    ///
+    /// # Errors
+    /// [`ConfigError::Incomplete`] without what children need.
+    pub fn evaluator(&self, config: &Config) -> Result<Box<dyn Evaluator + '_>, ConfigError> {
+        Ok(match (&self.rewards, &config.recipe, &config.table) {
+            (Rewards::Children(dataset), Some(recipe), _) => {
+                Box::new(ChildEvaluator::new(dataset, recipe.clone(), config))
+            }
+            (Rewards::Table(table), _, Some(source)) => {
+                let delay = Duration::from_secs_f64(source.seconds_per_trial);
+                Box::new(TableEvaluator::new(table, config.reward, delay))
+            }
+            _ => return Err(ConfigError::Incomplete),
+        })
+    }
+
+    /// What rewards come from, in words.
+    pub fn describe(&self) -> String {
+        match &self.rewards {
+            Rewards::Children(dataset) => dataset.to_string(),
+            Rewards::Table(table) => {
+                format!("table {}: results of {} token strings", table.file(), table.len())
+            }
+        }
+    }
+
+    /// Refuses a space that describes no networks.
+    fn require_networks(&self) -> Result<(), SpaceError> {
+        let first = self.space.iter().next().map(|tokens| self.architectures().build(&tokens));
+        match first.map(|architecture| architecture.graph) {
+            Some(Err(refused @ SpaceError::NoNetwork { .. })) => Err(refused),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The shape and number of classes of a dataset, as networks are built for.
+pub fn images(dataset: &Dataset) -> Images {
+    let nasrl_child::data::ImageShape { height, width, channels } = dataset.shape;
+    Images { shape: Image { height, width, channels }, classes: dataset.classes.len() }
+}
+
+/// The dataset of this name or in this folder.
+///
+/// # Errors
+/// As [`Dataset::open`].
+pub fn open_dataset(source: &str, validation: ValidationSplit) -> Result<Dataset, DataError> {
+    match source {
+        EMBEDDED => Dataset::embedded(validation),
+        path => Dataset::open(path, validation),
+    }
+}
+
+fn open_table(source: &mut TableSource) -> Result<Table, ProblemError> {
+    let path = PathBuf::from(&source.source);
+    let table = Table::open(&path)?;
+    agree("table", "table.digest", &source.source, table.digest(), &mut source.digest)?;
+    source.source = absolute(&path);
+    Ok(table)
+}
+
+fn open_space(source: &mut SpaceSource) -> Result<Space, SpaceError> {
+    if let Some(definition) = &source.definition {
+        return Space::from_toml(definition, &format!("space.definition of {}", source.source));
+    }
+    let space = Space::open(&source.source)?;
+    source.definition = Some(space.to_toml());
+    if !Space::BUILT_IN.contains(&source.source.as_str()) {
+        source.source = absolute(Path::new(&source.source));
+    }
+    Ok(space)
+}
+
+fn open_data(source: &mut DataSource) -> Result<Dataset, ProblemError> {
+    let validation = source.validation.map_or(ValidationSplit::Standard, ValidationSplit::HoldOut);
+    let dataset = open_dataset(&source.source, validation)?;
+    agree("dataset", "data.digest", &source.source, digest(&dataset), &mut source.digest)?;
+    source.description = Some(dataset.to_string());
+    if source.source != EMBEDDED {
+        source.source = absolute(Path::new(&source.source));
+    }
+    Ok(dataset)
+}
+
+/// Records a digest, or compares it with the one that is recorded.
+fn agree(
+    what: &'static str,
+    key: &'static str,
+    source: &str,
+    found: String,
+    recorded: &mut Option<String>,
+) -> Result<(), ProblemError> {
+    match recorded.replace(found.clone()) {
+        Some(expected) if expected != found => {
+            Err(ProblemError::Digest { what, source_name: source.to_owned(), found, expected, key })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A hash of everything that rewards depend on: shape, classes, training and validation images.
+fn digest(dataset: &Dataset) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(dataset.shape.to_string().as_bytes());
+    for class in &dataset.classes {
+        hasher.update(&(class.len() as u64).to_le_bytes()).update(class.as_bytes());
+    }
+    let mut add = |split: &Split| {
+        hasher.update(&(split.len() as u64).to_le_bytes()).update(split.images());
+        let labels: Vec<u8> = split.labels().iter().flat_map(|label| label.to_le_bytes()).collect();
+        hasher.update(&labels);
+    };
+    add(&dataset.train);
+    if let Some(validation) = &dataset.validation {
+        add(validation);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// A path that does not depend on where the program runs; as it is if the system does not tell.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
+}

@@ -1,0 +1,325 @@
+//! The directory of a run, which is safe to kill at any instant.
+//!
+//! - `config.toml`: the configuration as it was resolved; `--config` reads it again.
+//! - `ledger.sqlite`: all trials, see [`Ledger`]. The truth about the run.
+//! - `trials.csv`: the same for other programs, see [`TrialsCsv`].
+//! - `best/`: the weights of the ten best children, `trial-<number>.safetensors`.
+//! - `controller/`: the policy as of late, for looking at it or as a start for another search.
+//!   Resuming does not need it: it repeats the search with the results in the ledger.
+//! - `retrained/`: the weights of children that were trained again after the search.
+//! - `search.log`: what happened when.
+//! - `lock`: locked by the process that works on the run, which is named in it.
+
+mod best;
+mod error;
+mod facts;
+mod ledger;
+mod recorder;
+mod trials_csv;
+
+pub use best::Best;
+pub use error::RunError;
+pub use ledger::{Ledger, LedgerError, LedgerProblem, Retrained};
+pub use recorder::Recorder;
+pub use trials_csv::TrialsCsv;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nasrl_space::Space;
+
+use crate::{Trial, atomic_file};
+use crate::clock::utc;
+use crate::config::{Config, Layers};
+
+/// A run that this process works on; no other can meanwhile.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    /// Locked until it is closed, even if that is because the process was killed.
+    _lock: File,
+}
+
+/// What to do about a run that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it alone.
+    Refuse,
+    /// Delete it.
+    Replace,
+}
+
+const CONFIG: &str = "config.toml";
+const LEDGER: &str = "ledger.sqlite";
+const TRIALS: &str = "trials.csv";
+const CONTROLLER: &str = "controller";
+const POLICY: &str = "policy.safetensors";
+const BEST: &str = "best";
+const RETRAINED: &str = "retrained";
+const LOG: &str = "search.log";
+const LOCK: &str = "lock";
+/// Everything that a run may consist of.
+const ENTRIES: [&str; 10] = [
+    CONFIG,
+    LEDGER,
+    "ledger.sqlite-wal",
+    "ledger.sqlite-shm",
+    TRIALS,
+    CONTROLLER,
+    BEST,
+    RETRAINED,
+    LOG,
+    LOCK,
+];
+
+impl RunDirectory {
+    /// A new run: the directory appears complete or not at all.
+    ///
+    /// # Errors
+    /// [`RunError`]; nothing was written then, unless a run was to be replaced.
+    pub fn create(
+        path: &Path,
+        config: &Config,
+        space: &Space,
+        existing: Existing,
+    ) -> Result<RunDirectory, RunError> {
+        clear(path, existing)?;
+        let beside = atomic_file::partial(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(io_error("create", parent))?;
+        }
+        match fs::remove_dir_all(&beside) {
+            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &beside)(reason));
+            }
+            _ => {}
+        }
+        let filled = fill(&beside, config, space).and_then(|lock| {
+            fs::rename(&beside, path).map_err(io_error("create", path))?;
+            atomic_file::sync_folder(path).map_err(io_error("create", path))?;
+            Ok(lock)
+        });
+        match filled {
+            Ok(lock) => Ok(RunDirectory { path: path.into(), _lock: lock }),
+            Err(refused) => {
+                // What went wrong first is what the user has to know.
+                let _ = fs::remove_dir_all(&beside);
+                Err(refused)
+            }
+        }
+    }
+
+    /// A run to go on with.
+    ///
+    /// # Errors
+    /// [`RunError`] if it is none, or in use.
+    pub fn open(path: &Path) -> Result<RunDirectory, RunError> {
+        require_run(path)?;
+        Ok(RunDirectory { path: path.into(), _lock: lock(path)? })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its ledger.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn ledger(&self) -> Result<Ledger, RunError> {
+        Ok(Ledger::open(&self.path.join(LEDGER))?)
+    }
+
+    /// Refuses to go on with another configuration than the run began with.
+    ///
+    /// # Errors
+    /// [`RunError::OtherSpace`], [`RunError::OtherConfig`] or [`RunError::ChangedConfig`].
+    pub fn check(
+        &self,
+        ledger: &Ledger,
+        recorded: &Config,
+        config: &Config,
+        space: &Space,
+    ) -> Result<(), RunError> {
+        let path = self.path.clone();
+        let fact = |name| Ok::<_, RunError>(ledger.fact(name)?.unwrap_or_default());
+        let (expected, found) = (fact(facts::SPACE)?, space.digest().to_string());
+        if expected != found {
+            let definition = fact(facts::DEFINITION)?;
+            let space_name = Space::from_toml(&definition, "").map(|space| space.name().to_owned());
+            let (run_space, found) = (space_name.unwrap_or_default(), space.name().to_owned());
+            return Err(RunError::OtherSpace { path, space: run_space, found });
+        }
+        if fact(facts::CONFIG)? == facts::config_digest(config) {
+            return Ok(());
+        }
+        Err(match facts::first_difference(recorded, config) {
+            Some((key, was, is)) => RunError::OtherConfig { path, key, was, is },
+            None => RunError::ChangedConfig { path: path.join(CONFIG) },
+        })
+    }
+}
+
+/// A run to look at, whether or not a process works on it.
+#[derive(Debug)]
+pub struct RunRecord {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its configuration.
+    pub config: Config,
+    /// Its space; that of a table if it has one.
+    pub space: Space,
+    /// Its trials.
+    pub trials: Vec<Trial>,
+    /// The children that were trained again.
+    pub retrained: Vec<Retrained>,
+    /// The trials that are being evaluated, or were when the process was killed.
+    pub unfinished: Vec<(u64, String)>,
+    /// When all of it was done, in UTC; `None` if it can be resumed.
+    pub finished_at: Option<String>,
+}
+
+impl RunRecord {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// [`RunError`] if it is none.
+    pub fn read(path: &Path) -> Result<RunRecord, RunError> {
+        require_run(path)?;
+        let config = read_config(path)?;
+        let ledger = Ledger::open_read_only(&path.join(LEDGER))?;
+        let text = ledger.fact(facts::DEFINITION)?.unwrap_or_default();
+        let space = Space::from_toml(&text, &path.join(LEDGER).display().to_string())?;
+        Ok(RunRecord {
+            path: path.into(),
+            config,
+            trials: ledger.trials(&space)?,
+            retrained: ledger.retrained()?,
+            unfinished: ledger.unfinished()?,
+            finished_at: ledger.fact(facts::FINISHED)?,
+            space,
+        })
+    }
+
+    /// The policy of a run as a safetensors file; `None` if it has not got one.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn policy(&self) -> Result<Option<Vec<u8>>, RunError> {
+        let path = self.path.join(CONTROLLER).join(POLICY);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(reason) if reason.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(reason) => Err(io_error("read", &path)(reason)),
+        }
+    }
+}
+
+/// The configuration that a run began with.
+///
+/// # Errors
+/// [`RunError`] if it is no run, or its configuration was spoilt.
+pub fn read_config(run: &Path) -> Result<Config, RunError> {
+    require_run(run)?;
+    let mut layers = Layers::new();
+    layers.file(&run.join(CONFIG))?;
+    Ok(layers.resolve()?)
+}
+
+/// Makes room for a new run.
+fn clear(path: &Path, existing: Existing) -> Result<(), RunError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(reason) if reason.kind() == io::ErrorKind::NotADirectory && path.exists() => {
+            return Err(RunError::NotADirectory { path: path.into() });
+        }
+        Err(reason) => return Err(io_error("read", path)(reason)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(io_error("read", path))?.file_name());
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let is_part = |name: &&std::ffi::OsString| ENTRIES.iter().any(|part| OsStr::new(part) == *name);
+    if let Some(foreign) = names.iter().find(|name| !is_part(name) && !is_partial(name)) {
+        let entry = foreign.to_string_lossy().into_owned();
+        return Err(RunError::Foreign { path: path.into(), entry });
+    }
+    if existing == Existing::Refuse {
+        return Err(RunError::Exists { path: path.into() });
+    }
+    let _lock = lock(path)?;
+    fs::remove_dir_all(path).map_err(io_error("remove", path))
+}
+
+/// What a killed process may leave of an atomic write.
+fn is_partial(name: &OsStr) -> bool {
+    name.to_string_lossy().ends_with(".partial")
+}
+
+/// Makes a directory that is a complete run without trials, and locks it.
+fn fill(folder: &Path, config: &Config, space: &Space) -> Result<File, RunError> {
+    for path in [folder.into(), folder.join(CONTROLLER), folder.join(BEST), folder.join(RETRAINED)]
+    {
+        fs::create_dir(&path).map_err(io_error("create", &path))?;
+    }
+    let lock = lock(folder)?;
+    let path = folder.join(CONFIG);
+    atomic_file::write(&path, config.to_toml().as_bytes()).map_err(io_error("write", &path))?;
+    let path = folder.join(TRIALS);
+    TrialsCsv::create(&path, space, &[]).map_err(io_error("write", &path))?;
+    let path = folder.join(LOG);
+    File::create(&path).map_err(io_error("write", &path))?;
+    Ledger::create(
+        &folder.join(LEDGER),
+        &[
+            (facts::VERSION, env!("CARGO_PKG_VERSION")),
+            (facts::CREATED, &utc(SystemTime::now())),
+            (facts::SPACE, &space.digest().to_string()),
+            (facts::DEFINITION, &space.to_toml()),
+            (facts::CONFIG, &facts::config_digest(config)),
+        ],
+    )?;
+    Ok(lock)
+}
+
+fn lock(run: &Path) -> Result<File, RunError> {
+    let path = run.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(io_error("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            // The lock alone counts; the name in it is for the user.
+            let _ = file.read_to_string(&mut process);
+            return Err(RunError::InUse { path: run.into(), process: process.trim().to_owned() });
+        }
+        Err(TryLockError::Error(source)) => return Err(RunError::NoLocks { path, source }),
+    }
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(io_error("write", &path))?;
+    Ok(file)
+}
+
+fn require_run(path: &Path) -> Result<(), RunError> {
+    match [CONFIG, LEDGER].into_iter().find(|name| !path.join(name).is_file()) {
+        Some(missing) => Err(RunError::NotARun { path: path.into(), missing }),
+        None => Ok(()),
+    }
+}
+
+fn io_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> RunError + 'a {
+    move |source| RunError::Io { action, path: path.into(), source }
+}

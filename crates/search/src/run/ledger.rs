@@ -1,0 +1,425 @@
+//! The trials of a run in SQLite.
+//!
+//! The ledger is the truth about a run. It is in write-ahead mode: whoever reads never holds the
+//! writer up, and a killed process loses at most the transaction it was in. After a loss of power
+//! the latest trials may be missing, which resuming evaluates again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nasrl_child::Epoch;
+use nasrl_space::Space;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+
+use crate::{Clock, Proposed, Trial};
+
+/// The ledger of a run.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// A child that was trained again after the search, and tested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retrained {
+    /// The trial whose architecture it has.
+    pub trial: u64,
+    /// How many epochs it was trained.
+    pub epochs: u64,
+    /// The accuracy on the validation images after the last of them.
+    pub validation_accuracy: Option<f64>,
+    /// The accuracy on the test images after the last of them; `None` without test images.
+    pub test_accuracy: Option<f64>,
+    /// When it was done, in UTC.
+    pub finished_at: String,
+    /// How long it took.
+    pub training_seconds: f64,
+}
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct LedgerError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: LedgerProblem,
+}
+
+/// What is wrong with a ledger.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerProblem {
+    /// SQLite failed.
+    #[error("{source}{}", remedy(source))]
+    Sqlite {
+        /// What it says.
+        #[from]
+        source: rusqlite::Error,
+    },
+    /// It was written by another version.
+    #[error("is of format {found}, this version reads {FORMAT}; use the version that wrote it")]
+    Format {
+        /// The format found.
+        found: i64,
+    },
+    /// A trial that makes no sense.
+    #[error("trial {trial}: {reason}; the ledger was changed by something else")]
+    Trial {
+        /// The trial.
+        trial: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// `user_version` of the database.
+const FORMAT: i64 = 1;
+/// How long to wait for another process that has locked the database, as a backup may.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SCHEMA: &str = "
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    -- `status` is NULL while a trial is being evaluated.
+    CREATE TABLE trials (
+        trial INTEGER PRIMARY KEY, strategy TEXT NOT NULL, status TEXT, tokens TEXT NOT NULL,
+        hash TEXT NOT NULL, params INTEGER, flops INTEGER, validation_accuracy REAL, reward REAL,
+        duplicate_of INTEGER, log_probability REAL, entropy REAL, redraws INTEGER NOT NULL,
+        restarted INTEGER NOT NULL, detail TEXT, started_at TEXT, finished_at TEXT,
+        evaluation_seconds REAL, images_per_second REAL, evaluated_on TEXT);
+    CREATE TABLE epochs (
+        trial INTEGER NOT NULL, epoch INTEGER NOT NULL, loss REAL NOT NULL,
+        training_accuracy REAL NOT NULL, validation_accuracy REAL, images_per_second REAL NOT NULL,
+        PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
+    CREATE TABLE retrained (
+        trial INTEGER NOT NULL, epochs INTEGER NOT NULL, validation_accuracy REAL,
+        test_accuracy REAL, finished_at TEXT NOT NULL, training_seconds REAL NOT NULL);
+";
+
+const INSERT_TRIAL: &str = "
+    INSERT OR REPLACE INTO trials VALUES
+        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+
+impl Ledger {
+    /// A new ledger with these facts about the run, complete when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be written.
+    pub fn create(path: &Path, facts: &[(&str, &str)]) -> Result<(), LedgerError> {
+        in_file(path, || {
+            let mut connection = Connection::open(path)?;
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(SCHEMA)?;
+            for (name, value) in facts {
+                transaction.execute("INSERT INTO facts VALUES (?1, ?2)", [name, value])?;
+            }
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+            transaction.commit()?;
+            connection.close().map_err(|(_, reason)| reason)?;
+            Ok(())
+        })
+    }
+
+    /// Opens a ledger to go on with it.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is none, or of another version, or cannot be written.
+    pub fn open(path: &Path) -> Result<Ledger, LedgerError> {
+        in_file(path, || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(PATIENCE)?;
+            connection.pragma_update(None, "journal_mode", "wal")?;
+            connection.pragma_update(None, "synchronous", "normal")?;
+            Ledger::checked(path, connection)
+        })
+    }
+
+    /// Opens a ledger to look at it, even while a search goes on, or in a place that cannot be
+    /// written.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is none, or of another version.
+    pub fn open_read_only(path: &Path) -> Result<Ledger, LedgerError> {
+        let open = |name: &str, flags| -> Result<Ledger, LedgerProblem> {
+            let connection = Connection::open_with_flags(name, flags)?;
+            connection.busy_timeout(PATIENCE)?;
+            Ledger::checked(path, connection)
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        in_file(path, || {
+            let name = path.display().to_string();
+            open(&name, flags).or_else(|refused| {
+                // Write-ahead mode needs a file beside the database. Where none can be made, nobody
+                // writes either, which is what `immutable` promises.
+                let uri = format!("file:{}?immutable=1", percent_encoded(&name));
+                open(&uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(|_| refused)
+            })
+        })
+    }
+
+    fn checked(path: &Path, connection: Connection) -> Result<Ledger, LedgerProblem> {
+        let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match found {
+            FORMAT => Ok(Ledger { path: path.into(), connection }),
+            found => Err(LedgerProblem::Format { found }),
+        }
+    }
+
+    /// A fact about the run.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be read.
+    pub fn fact(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        in_file(&self.path, || {
+            let mut query =
+                self.connection.prepare_cached("SELECT value FROM facts WHERE name = ?1")?;
+            Ok(query.query_row([name], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// Records a fact, in place of an earlier one of the same name.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be written.
+    pub fn set_fact(&self, name: &str, value: &str) -> Result<(), LedgerError> {
+        in_file(&self.path, || {
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO facts VALUES (?1, ?2)")?
+                .execute([name, value])?;
+            Ok(())
+        })
+    }
+
+    /// Records that a trial is about to be evaluated.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be written.
+    pub fn start(&self, space: &Space, proposed: &Proposed) -> Result<(), LedgerError> {
+        let Clock { started_at, .. } = Clock::now();
+        in_file(&self.path, || {
+            let Proposed { trial, strategy, tokens, hash, params, flops, .. } = proposed;
+            self.connection.prepare_cached(INSERT_TRIAL)?.execute(params![
+                trial,
+                strategy,
+                None::<String>,
+                space.format(tokens),
+                hash.to_string(),
+                params,
+                flops,
+                None::<f64>,
+                None::<f64>,
+                None::<u64>,
+                proposed.log_probability,
+                proposed.entropy,
+                proposed.redraws,
+                proposed.restarted,
+                None::<String>,
+                started_at,
+                None::<String>,
+                None::<f64>,
+                None::<f64>,
+                None::<String>,
+            ])?;
+            Ok(())
+        })
+    }
+
+    /// Records a result.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be written; nothing of the trial was then.
+    pub fn finish(&mut self, space: &Space, finished: &Trial) -> Result<(), LedgerError> {
+        let Trial { proposed, status, clock, epochs, .. } = finished;
+        let connection = &mut self.connection;
+        in_file(&self.path, || {
+            let transaction = connection.transaction()?;
+            transaction.prepare_cached(INSERT_TRIAL)?.execute(params![
+                proposed.trial,
+                proposed.strategy,
+                status.to_string(),
+                space.format(&proposed.tokens),
+                proposed.hash.to_string(),
+                proposed.params,
+                proposed.flops,
+                finished.validation_accuracy,
+                finished.reward,
+                finished.duplicate_of,
+                proposed.log_probability,
+                proposed.entropy,
+                proposed.redraws,
+                proposed.restarted,
+                finished.detail,
+                clock.started_at,
+                clock.finished_at,
+                clock.evaluation_seconds,
+                clock.images_per_second,
+                clock.evaluated_on,
+            ])?;
+            for epoch in epochs {
+                let insert = "INSERT OR REPLACE INTO epochs VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                transaction.prepare_cached(insert)?.execute(params![
+                    proposed.trial,
+                    epoch.number,
+                    epoch.loss,
+                    epoch.training_accuracy,
+                    epoch.validation_accuracy,
+                    epoch.images_per_second,
+                ])?;
+            }
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// The trials that have a result, in order. `space` is that of the run.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be read, or holds trials of another space.
+    pub fn trials(&self, space: &Space) -> Result<Vec<Trial>, LedgerError> {
+        in_file(&self.path, || {
+            let mut query = self
+                .connection
+                .prepare("SELECT * FROM trials WHERE status IS NOT NULL ORDER BY trial")?;
+            let mut rows = query.query([])?;
+            let mut trials = Vec::new();
+            while let Some(row) = rows.next()? {
+                trials.push(self.read(space, row)?);
+            }
+            Ok(trials)
+        })
+    }
+
+    /// The trials that are being evaluated, or were when the process was killed, with their tokens.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be read.
+    pub fn unfinished(&self) -> Result<Vec<(u64, String)>, LedgerError> {
+        in_file(&self.path, || {
+            let mut query = self
+                .connection
+                .prepare("SELECT trial, tokens FROM trials WHERE status IS NULL ORDER BY trial")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn read(&self, space: &Space, row: &Row<'_>) -> Result<Trial, LedgerProblem> {
+        let trial: u64 = row.get("trial")?;
+        let wrong = |reason: &dyn ToString| LedgerProblem::Trial { trial, reason: reason.to_string() };
+        let text = |column: &str| row.get::<_, String>(column);
+        let mut query = self.connection.prepare_cached(
+            "SELECT * FROM epochs WHERE trial = ?1 ORDER BY epoch",
+        )?;
+        let epochs = query.query_map([trial], |row| {
+            Ok(Epoch {
+                number: row.get("epoch")?,
+                loss: row.get("loss")?,
+                training_accuracy: row.get("training_accuracy")?,
+                validation_accuracy: row.get("validation_accuracy")?,
+                images_per_second: row.get("images_per_second")?,
+            })
+        })?;
+        Ok(Trial {
+            proposed: Proposed {
+                trial,
+                strategy: row.get("strategy")?,
+                tokens: space.parse(&text("tokens")?).map_err(|error| wrong(&error))?,
+                hash: text("hash")?.parse().map_err(|error| wrong(&error))?,
+                params: row.get("params")?,
+                flops: row.get("flops")?,
+                log_probability: row.get("log_probability")?,
+                entropy: row.get("entropy")?,
+                redraws: row.get("redraws")?,
+                restarted: row.get("restarted")?,
+            },
+            status: text("status")?.parse().map_err(|error| wrong(&error))?,
+            validation_accuracy: row.get("validation_accuracy")?,
+            reward: row.get("reward")?,
+            duplicate_of: row.get("duplicate_of")?,
+            detail: row.get("detail")?,
+            epochs: epochs.collect::<Result<_, _>>()?,
+            clock: Clock {
+                started_at: text("started_at")?,
+                finished_at: text("finished_at")?,
+                evaluation_seconds: row.get("evaluation_seconds")?,
+                images_per_second: row.get("images_per_second")?,
+                evaluated_on: row.get("evaluated_on")?,
+            },
+        })
+    }
+
+    /// Records a child that was trained again.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be written.
+    pub fn add_retrained(&self, retrained: &Retrained) -> Result<(), LedgerError> {
+        in_file(&self.path, || {
+            self.connection.execute(
+                "INSERT INTO retrained VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    retrained.trial,
+                    retrained.epochs,
+                    retrained.validation_accuracy,
+                    retrained.test_accuracy,
+                    retrained.finished_at,
+                    retrained.training_seconds,
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The children that were trained again, in the order in which they were.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be read.
+    pub fn retrained(&self) -> Result<Vec<Retrained>, LedgerError> {
+        in_file(&self.path, || {
+            let mut query = self.connection.prepare("SELECT * FROM retrained ORDER BY rowid")?;
+            let rows = query.query_map([], |row| {
+                Ok(Retrained {
+                    trial: row.get("trial")?,
+                    epochs: row.get("epochs")?,
+                    validation_accuracy: row.get("validation_accuracy")?,
+                    test_accuracy: row.get("test_accuracy")?,
+                    finished_at: row.get("finished_at")?,
+                    training_seconds: row.get("training_seconds")?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+/// Names the file in what goes wrong.
+fn in_file<T>(
+    path: &Path,
+    body: impl FnOnce() -> Result<T, LedgerProblem>,
+) -> Result<T, LedgerError> {
+    body().map_err(|problem| LedgerError { path: path.into(), problem })
+}
+
+/// What the user can do about an error of SQLite.
+fn remedy(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "; make room on the disk, then resume the run",
+        Some(ErrorCode::ReadOnly) => "; make the folder writable, then resume the run",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "; another program holds it locked, end that first"
+        }
+        Some(ErrorCode::FileLockingProtocolFailed | ErrorCode::SystemIoFailure) => {
+            "; the disk fails, or is a network file system without locks: keep runs on a local disk"
+        }
+        Some(ErrorCode::CannotOpen) => "; it is missing, or may not be read",
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            "; it is damaged: start a new run, or restore it from a copy"
+        }
+        _ => "",
+    }
+}
+
+/// A path as part of a URI.
+fn percent_encoded(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}

@@ -1,0 +1,77 @@
+//! Numbers and tables as text.
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its heading.
+    pub title: &'static str,
+    /// Where its cells stand.
+    pub align: Align,
+}
+
+/// Where the text of a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table, one line a row after a line of headings. A row has a cell for each column.
+pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let titles = columns.iter().map(|column| column.title.to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
+    let width = |index: usize| rows.iter().map(|row| row[index].chars().count()).max();
+    let widths: Vec<usize> = (0..columns.len()).map(|index| width(index).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, column), &width)| {
+            match column.align {
+                Align::Left => format!("{cell:width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            }
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push_str("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A number with commas between thousands.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn cells_stand_below_their_titles() {
+        let columns = [
+            Column { title: "name", align: Align::Left },
+            Column { title: "n", align: Align::Right },
+        ];
+        let rows = [vec!["a".to_owned(), "10".to_owned()]];
+        assert_eq!(table(&columns, rows.into_iter()), "  name   n\n  a     10\n");
+    }
+}

@@ -1,0 +1,185 @@
+use std::ops::Range;
+
+use super::simd::{Arithmetic, Engine, Task};
+use super::{Buffer, Cpu, with_float};
+use crate::ops::{Augment, AugmentBackend, Crop, ImageBatch, Normalisation, Placement};
+use crate::{DType, Float, Result};
+
+impl AugmentBackend for Cpu {
+    fn augment(
+        &self,
+        batch: ImageBatch,
+        augment: &Augment,
+        images: &Buffer,
+        indices: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        let size = batch.height * batch.width * batch.channels;
+        let (images, indices) = (images.slice::<u8>(), &indices.slice::<u32>()[..batch.count]);
+        let engine = Engine::new(self.isa, DType::F32);
+        with_float!("augment", y, T => {
+            let y = &mut y.slice_mut::<T>()[..batch.count * size];
+            self.chunks(y, size, |first, y| {
+                let indices = &indices[first..][..y.len() / size];
+                engine.run(Images { batch, augment, images, indices, y });
+            });
+        });
+        Ok(())
+    }
+}
+
+/// A thread's share of a batch.
+struct Images<'a, T> {
+    batch: ImageBatch,
+    augment: &'a Augment,
+    images: &'a [u8],
+    indices: &'a [u32],
+    y: &'a mut [T],
+}
+
+impl<T: Float> Task for Images<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        let ImageBatch { height, width, channels, .. } = self.batch;
+        let (pitch, size) = (width * channels, height * width * channels);
+        let mut blended = match self.augment.crop {
+            Crop::Upsample { .. } => vec![0.0; pitch],
+            Crop::None | Crop::Pad { .. } => Vec::new(),
+        };
+        for (&index, y) in self.indices.iter().zip(self.y.chunks_exact_mut(size)) {
+            let x = &self.images[index as usize * size..][..size];
+            let affine = Affine::of(self.augment.normalisation, x, channels);
+            let Placement { row, column, mirrored, hole } = self.augment.place(self.batch, index);
+            for (i, y) in y.chunks_exact_mut(pitch).enumerate() {
+                match self.augment.crop {
+                    Crop::None => affine.apply(&x[i * pitch..][..pitch], y),
+                    Crop::Pad { by } => {
+                        let [rows, columns] = [inside(row, by, height), inside(column, by, width)];
+                        y.fill(T::from_f32(0.0));
+                        if rows.contains(&i) && !columns.is_empty() {
+                            let from = (i + row - by) * width + columns.start + column - by;
+                            let y = &mut y[columns.start * channels..columns.end * channels];
+                            affine.apply(&x[from * channels..][..y.len()], y);
+                        }
+                    }
+                    Crop::Upsample { by } => {
+                        let at = Between::of(i + row, height, height + by);
+                        let [above, below] =
+                            [at.first, at.second].map(|row| &x[row * pitch..][..pitch]);
+                        blend(above, below, at.part, &mut blended);
+                        for (j, y) in y.chunks_exact_mut(channels).enumerate() {
+                            let at = Between::of(j + column, width, width + by);
+                            let [left, right] = [at.first, at.second]
+                                .map(|column| &blended[column * channels..][..channels]);
+                            for (c, y) in y.iter_mut().enumerate() {
+                                let x = left[c] + at.part * (right[c] - left[c]);
+                                *y = T::from_f32((x - affine.mean[c]) * affine.scale[c]);
+                            }
+                        }
+                    }
+                }
+                if mirrored {
+                    mirror(y, channels);
+                }
+                if hole[0].contains(&i) {
+                    let columns = &hole[1];
+                    y[columns.start * channels..columns.end * channels].fill(T::from_f32(0.0));
+                }
+            }
+        }
+    }
+}
+
+/// The rows or columns of a piece that lie inside the image, which has `by` zeros before it and
+/// after it; the piece starts at `first` of both together.
+#[inline(always)]
+fn inside(first: usize, by: usize, side: usize) -> Range<usize> {
+    by.saturating_sub(first).min(side)..side.min((side + by).saturating_sub(first))
+}
+
+/// `(x - mean[c]) scale[c]`.
+struct Affine {
+    mean: [f32; 4],
+    scale: [f32; 4],
+    /// After how many elements mean and scale repeat: 1 where they are those of all channels.
+    period: usize,
+}
+
+impl Affine {
+    #[inline(always)]
+    fn of(normalisation: Normalisation, x: &[u8], channels: usize) -> Self {
+        match normalisation {
+            Normalisation::Scale => Affine { mean: [0.0; 4], scale: [1.0 / 255.0; 4], period: 1 },
+            Normalisation::PerChannel { mean, deviation } => {
+                Affine { mean, scale: deviation.map(|deviation| 1.0 / deviation), period: channels }
+            }
+            Normalisation::Whitening => {
+                let count = x.len() as f64;
+                // Exact: the squares of 2^48 bytes fit.
+                let sum: u64 = x.iter().map(|&x| u64::from(x)).sum();
+                let squares: u64 = x.iter().map(|&x| u64::from(x) * u64::from(x)).sum();
+                let mean = sum as f64 / count;
+                let variance = (squares as f64 / count - mean * mean).max(0.0);
+                let deviation = variance.sqrt().max(count.sqrt().recip());
+                let scale = deviation.recip() as f32;
+                Affine { mean: [mean as f32; 4], scale: [scale; 4], period: 1 }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn apply<T: Float>(&self, x: &[u8], y: &mut [T]) {
+        match self.period {
+            1 => self.apply_period::<T, 1>(x, y),
+            2 => self.apply_period::<T, 2>(x, y),
+            3 => self.apply_period::<T, 3>(x, y),
+            _ => self.apply_period::<T, 4>(x, y),
+        }
+    }
+
+    #[inline(always)]
+    fn apply_period<T: Float, const PERIOD: usize>(&self, x: &[u8], y: &mut [T]) {
+        for (y, x) in y.chunks_exact_mut(PERIOD).zip(x.chunks_exact(PERIOD)) {
+            for c in 0..PERIOD {
+                y[c] = T::from_f32((f32::from(x[c]) - self.mean[c]) * self.scale[c]);
+            }
+        }
+    }
+}
+
+/// A place between two rows or columns.
+struct Between {
+    first: usize,
+    second: usize,
+    /// How far it is from the first to the second.
+    part: f32,
+}
+
+impl Between {
+    /// Place `i` of `enlarged` in the image's `side`: `(i + 1/2) side / enlarged - 1/2`, in whole
+    /// numbers of the `2 * enlarged`th part, so that every device finds the same.
+    #[inline(always)]
+    fn of(i: usize, side: usize, enlarged: usize) -> Self {
+        let parts = ((2 * i + 1) * side).saturating_sub(enlarged);
+        let first = parts / (2 * enlarged);
+        let part = (parts % (2 * enlarged)) as f32 / (2 * enlarged) as f32;
+        Between { first, second: (first + 1).min(side - 1), part }
+    }
+}
+
+#[inline(always)]
+fn blend(above: &[u8], below: &[u8], part: f32, blended: &mut [f32]) {
+    for ((blended, &above), &below) in blended.iter_mut().zip(above).zip(below) {
+        let (above, below) = (f32::from(above), f32::from(below));
+        *blended = above + part * (below - above);
+    }
+}
+
+/// Reverses the pixels of a row.
+#[inline(always)]
+fn mirror<T: Float>(row: &mut [T], channels: usize) {
+    row.reverse();
+    if channels > 1 {
+        row.chunks_exact_mut(channels).for_each(<[T]>::reverse);
+    }
+}

@@ -1,0 +1,215 @@
+use super::check;
+use crate::{Backend, DType, Error, Memory, Result, Shape, Tensor};
+
+/// How gradients become a change of the parameters.
+///
+/// The formulas are for one parameter `p` with gradient `g`, which has the weight decay in it, at
+/// the learning rate `r`. State starts at zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UpdateRule {
+    /// Stochastic gradient descent with momentum, as PyTorch has it:
+    /// `m = momentum m + g; p -= r m`, or with Nesterov's acceleration (Sutskever et al. 2013,
+    /// ICML) `p -= r (g + momentum m)`.
+    Sgd {
+        /// The share of a step that the next repeats, at least 0 and below 1; 0 is plain descent.
+        momentum: f64,
+        /// Whether the gradient counts as one taken where the momentum leads to.
+        nesterov: bool,
+    },
+    /// Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1) at its step `t`, counted from 1:
+    /// `m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+    /// p -= r / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + epsilon)`.
+    ///
+    /// Epsilon is added outside the root and after the correction, as in PyTorch. Keras adds it
+    /// before the correction, which is the same with an epsilon smaller by `sqrt(1 - beta2^t)`.
+    Adam {
+        /// The decay of the mean of gradients, at least 0 and below 1.
+        beta1: f64,
+        /// The decay of the mean of squares, at least 0 and below 1.
+        beta2: f64,
+        /// What keeps the quotient finite, above 0.
+        epsilon: f64,
+    },
+    /// RMSProp as TensorFlow has it, with epsilon inside the root and the learning rate inside the
+    /// momentum: `v = decay v + (1 - decay) g^2; m = momentum m + r g / sqrt(v + epsilon); p -= m`.
+    /// (TensorFlow 1 starts `v` at 1, later versions start at 0.)
+    RmsProp {
+        /// The decay of the mean of squares, at least 0 and below 1.
+        decay: f64,
+        /// The share of a step that the next repeats, at least 0 and below 1.
+        momentum: f64,
+        /// What keeps the quotient finite, above 0.
+        epsilon: f64,
+    },
+}
+
+/// A step of an optimizer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerStep {
+    /// The rule.
+    pub rule: UpdateRule,
+    /// The learning rate of this step.
+    pub rate: f64,
+    /// The coupled weight decay: `weight_decay * p` is added to the gradient, which is the gradient
+    /// of `weight_decay / 2` times the sum of squares.
+    pub weight_decay: f64,
+    /// The step's number, from 1; the corrections of Adam depend on it.
+    pub number: u64,
+}
+
+/// Optimizers on a device, in place on f32 parameters.
+pub trait OptimizerBackend: Memory {
+    /// Changes `len` parameters and their state. The gradient is the sum of `gradients`, f32 each,
+    /// added up in their order: the partial sums of a batch that was cut into pieces. `state` holds
+    /// [`UpdateRule::state_buffers`] f32 buffers: `m` for SGD; `m` and `v` for Adam and RMSProp.
+    fn optimizer_step(
+        &self,
+        len: usize,
+        step: &OptimizerStep,
+        parameters: &mut Self::Buffer,
+        gradients: &[&Self::Buffer],
+        state: &mut [Self::Buffer],
+    ) -> Result<()>;
+}
+
+/// An [`UpdateRule`] applied to a list of tensors, with its state and the number of its steps.
+pub struct Optimizer<B: Backend> {
+    rule: UpdateRule,
+    weight_decay: f64,
+    number: u64,
+    state: Vec<State<B>>,
+}
+
+struct State<B: Backend> {
+    shape: Shape,
+    buffers: Vec<B::Buffer>,
+}
+
+impl UpdateRule {
+    /// Adam with the defaults of Keras: 0.9, 0.999 and an epsilon of 1e-7.
+    pub const ADAM: UpdateRule = UpdateRule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+
+    /// How many numbers are kept for each parameter between steps: 1 for SGD, 2 for the others.
+    pub fn state_buffers(&self) -> usize {
+        match self {
+            UpdateRule::Sgd { .. } => 1,
+            UpdateRule::Adam { .. } | UpdateRule::RmsProp { .. } => 2,
+        }
+    }
+
+    /// Checks the hyperparameters.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for the first that is out of its range.
+    pub fn check(&self) -> Result<()> {
+        let share = |name, value: f64| {
+            let rule = "at least 0 and below 1";
+            parameter(name, value, (0.0..1.0).contains(&value), rule)
+        };
+        let epsilon = |value: f64| {
+            parameter("epsilon", value, value > 0.0 && value.is_finite(), "above 0 and finite")
+        };
+        match *self {
+            UpdateRule::Sgd { momentum, .. } => share("momentum", momentum),
+            UpdateRule::Adam { beta1, beta2, epsilon: e } => {
+                share("beta1", beta1)?;
+                share("beta2", beta2)?;
+                epsilon(e)
+            }
+            UpdateRule::RmsProp { decay, momentum, epsilon: e } => {
+                share("decay", decay)?;
+                share("momentum", momentum)?;
+                epsilon(e)
+            }
+        }
+    }
+}
+
+impl<B: Backend> Optimizer<B> {
+    /// An optimizer before its first step; `weight_decay` is that of [`OptimizerStep`].
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a hyperparameter out of its range.
+    pub fn new(rule: UpdateRule, weight_decay: f64) -> Result<Self> {
+        rule.check()?;
+        let good = weight_decay >= 0.0 && weight_decay.is_finite();
+        parameter("weight_decay", weight_decay, good, "at least 0 and finite")?;
+        Ok(Optimizer { rule, weight_decay, number: 0, state: Vec::new() })
+    }
+
+    /// Changes the parameters by their gradients at a learning rate. The first step fixes how many
+    /// tensors there are and their shapes.
+    ///
+    /// # Errors
+    /// [`Error::DType`] unless all are f32; [`Error::ShapeMismatch`] unless each gradient has its
+    /// parameter's shape, which is that of the first step; [`Error::Parameter`] if there are not as
+    /// many gradients as parameters, not as many as in the first step, or the rate is negative or
+    /// not finite. Nothing was changed then.
+    pub fn step(
+        &mut self,
+        rate: f64,
+        parameters: &mut [Tensor<B>],
+        gradients: &[Tensor<B>],
+    ) -> Result<()> {
+        parameter("rate", rate, rate >= 0.0 && rate.is_finite(), "at least 0 and finite")?;
+        self.check_operands(parameters, gradients)?;
+        for parameter in &parameters[self.state.len()..] {
+            let (backend, shape) = (parameter.backend(), parameter.shape());
+            let zeros = |_| backend.zeros(DType::F32, shape.count());
+            let buffers = (0..self.rule.state_buffers()).map(zeros).collect::<Result<_>>()?;
+            self.state.push(State { shape, buffers });
+        }
+        self.number += 1;
+        let step = OptimizerStep {
+            rule: self.rule,
+            rate,
+            weight_decay: self.weight_decay,
+            number: self.number,
+        };
+        let operands = parameters.iter_mut().zip(gradients).zip(&mut self.state);
+        for ((parameter, gradient), state) in operands {
+            let (backend, len) = (gradient.backend(), gradient.shape().count());
+            let parameter = parameter.buffer_mut()?;
+            let gradients = [gradient.buffer()];
+            backend.optimizer_step(len, &step, parameter, &gradients, &mut state.buffers)?;
+        }
+        Ok(())
+    }
+
+    /// How many steps were made.
+    pub fn steps(&self) -> u64 {
+        self.number
+    }
+
+    fn check_operands(&self, parameters: &[Tensor<B>], gradients: &[Tensor<B>]) -> Result<()> {
+        let (count, found) = (parameters.len(), gradients.len());
+        let rule = "as many as there are parameters";
+        parameter("the number of gradients", found, found == count, rule)?;
+        let known = self.number == 0 || count == self.state.len();
+        let rule = "the same in every step";
+        parameter("the number of parameters", count, known, rule)?;
+        for (parameter, gradient) in parameters.iter().zip(gradients) {
+            check::dtype(OP, parameter, DType::F32, "f32 parameters")?;
+            check::same(OP, parameter, gradient)?;
+        }
+        for (parameter, state) in parameters.iter().zip(&self.state) {
+            let rule = "a parameter keeps the shape of the first step";
+            check::shape(OP, parameter.shape(), state.shape, rule)?;
+        }
+        Ok(())
+    }
+}
+
+const OP: &str = "optimizer_step";
+
+fn parameter(
+    name: &'static str,
+    value: impl ToString,
+    good: bool,
+    rule: &'static str,
+) -> Result<()> {
+    if good {
+        return Ok(());
+    }
+    Err(Error::Parameter { op: OP, name, value: value.to_string(), rule })
+}
