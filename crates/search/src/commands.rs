@@ -8,8 +8,6 @@ mod show;
 mod space;
 mod train;
 
-use std::fmt;
-use std::io::{self, Write};
 use std::num::NonZero;
 
 use clap::{Subcommand, ValueEnum};
@@ -17,6 +15,7 @@ use nasrl_child::Epoch;
 use serde::Serialize;
 
 use crate::exit::CommandResult;
+use crate::output::say;
 
 /// What `nasrl` can do.
 #[derive(Subcommand)]
@@ -55,26 +54,15 @@ pub(crate) enum Precision {
     Bf16,
 }
 
-/// Prints a line of results. Where nobody reads them any more, as behind `| head`, that is no
-/// reason to end a search.
-pub(crate) fn tell(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// Prints a line that is not a result.
-pub(crate) fn remark(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
 /// Prints what an epoch came to.
 pub(crate) fn print_epoch(epoch: &Epoch) {
     let Epoch { number, loss, training_accuracy, validation_accuracy, images_per_second } = epoch;
     let validation = validation_accuracy.map(|value| format!(", validation accuracy {value:.4}"));
-    tell(format_args!(
+    say!(
         "epoch {number}: loss {loss:.4}, training accuracy {training_accuracy:.4}{}, \
          {images_per_second:.0} images/s",
         validation.unwrap_or_default()
-    ));
+    );
 }
 
 /// How many cores this process may use.

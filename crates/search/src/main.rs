@@ -1,9 +1,8 @@
 //! `nasrl`: neural architecture search with reinforcement learning, on the command line.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod commands;
 mod exit;
+mod output;
 mod progress;
 
 use std::process::ExitCode;
@@ -13,6 +12,7 @@ use nasrl_search::panics;
 
 use commands::Command;
 use exit::{CommandError, FAILED};
+use output::remark;
 
 /// Neural architecture search with reinforcement learning, without a deep-learning framework below.
 ///
@@ -35,11 +35,11 @@ fn main() -> ExitCode {
     let code = match panics::catch(|| arguments.command.run()) {
         Ok(Ok(exit)) => exit.code(),
         Ok(Err(CommandError { code, reason })) => {
-            eprintln!("error: {reason}");
+            remark!("error: {reason}");
             code
         }
         Err(panic) => {
-            eprintln!("error: a mistake in nasrl itself: {panic}; please report it");
+            remark!("error: a mistake in nasrl itself: {panic}; please report it");
             FAILED
         }
     };

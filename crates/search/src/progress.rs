@@ -10,6 +10,8 @@ use nasrl_search::scheduler::{Listener, ListenerError};
 use nasrl_search::strategy::{Metrics, Strategy};
 use nasrl_search::{Status, Trial};
 
+use crate::output::remark;
+
 /// A bar on a terminal, else a line now and then; on standard error, so that results can be piped.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -50,7 +52,7 @@ impl Progress {
     pub(crate) fn finish(&mut self) {
         match &self.bar {
             Some(bar) => bar.finish_and_clear(),
-            None => eprintln!("{}", self.line()),
+            None => remark!("{}", self.line()),
         }
     }
 
@@ -94,7 +96,7 @@ impl Listener for Progress {
         self.count(trial);
         self.evaluated += 1;
         if self.bar.is_none() && self.printed.is_none_or(|printed| printed.elapsed() >= PAUSE) {
-            eprintln!("{}", self.line());
+            remark!("{}", self.line());
             self.printed = Some(Instant::now());
         }
         Ok(())

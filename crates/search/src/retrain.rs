@@ -41,7 +41,7 @@ impl Retraining<'_> {
         on_epoch: &mut dyn FnMut(&Epoch),
     ) -> Result<(Retrained, Vec<u8>), TrainError> {
         let Retraining { graph, dataset, recipe, seed, trial, threads } = *self;
-        let [low, high] = Key::new(seed, trial, "retrain").words();
+        let Key([low, high]) = Key::new(seed, trial, "retrain");
         let training = Training {
             seed: u64::from(high) << 32 | u64::from(low),
             trial,

@@ -35,6 +35,11 @@ impl Summary<'_> {
         done
     }
 
+    /// What the children that were trained again came to, a line each.
+    pub fn retrained_in_words(&self) -> String {
+        self.retrained.iter().map(Retrained::to_string).collect::<Vec<_>>().join("\n")
+    }
+
     fn of(&self, series: &str) -> Vec<&Trial> {
         self.trials.iter().filter(|trial| trial.proposed.strategy == series).collect()
     }
@@ -116,21 +121,6 @@ impl Summary<'_> {
             grouped(RESAMPLINGS as u64)
         )
     }
-
-    fn write_retrained(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Retrained { trial, epochs, validation_accuracy, test_accuracy, .. } in self.retrained {
-            write!(f, "Trial {trial} trained anew for {epochs} epochs: ")?;
-            match validation_accuracy {
-                Some(accuracy) => write!(f, "validation accuracy {}, ", decimals(*accuracy))?,
-                None => write!(f, "no validation, ")?,
-            }
-            match test_accuracy {
-                Some(accuracy) => writeln!(f, "test accuracy {}", decimals(*accuracy))?,
-                None => writeln!(f, "no test images")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Display for Summary<'_> {
@@ -140,8 +130,7 @@ impl fmt::Display for Summary<'_> {
         self.write_series(f)?;
         self.write_comparison(f)?;
         if !self.retrained.is_empty() {
-            writeln!(f)?;
-            self.write_retrained(f)?;
+            writeln!(f, "\n{}", self.retrained_in_words())?;
         }
         Ok(())
     }

@@ -45,16 +45,14 @@ fn the_default_finds_the_best_of_4096_within_300_trials() {
     assert!(found >= 19, "{found} of 20 seeds");
 }
 
+/// Uniform strings have a mean reward of 0.5 with a standard deviation of 0.15.
 #[test]
-fn published_presets_raise_the_mean_reward() {
-    for (preset, trials, least) in [(Preset::Paper, 6000, 0.85), (Preset::Reference, 2000, 0.6)] {
+fn published_presets_learn() {
+    for (preset, trials, least) in [(Preset::Paper, 6000, 0.9), (Preset::Reference, 2000, 0.7)] {
         for seed in 0..3 {
             let (_, rewards) = run(&preset.config(), seed, trials);
-            let (first, last) = (mean(&rewards[..200]), mean(&rewards[rewards.len() - 500..]));
-            assert!(
-                last > least && last > first + 0.05,
-                "{preset}, seed {seed}: {first} to {last}"
-            );
+            let last = mean(&rewards[rewards.len() - 500..]);
+            assert!(last > least, "{preset}, seed {seed}: {last}");
         }
     }
 }

@@ -101,8 +101,13 @@ fn trials_out_of_turn_and_rewards_that_are_no_numbers_are_refused() {
 #[test]
 fn divergence_is_reported() {
     let space = space(&[4; 3]);
-    let config =
-        Config { learning_rate: 1e38, clip_norm: f64::INFINITY, redraws: 0, ..Config::default() };
+    let config = Config {
+        learning_rate: 1e38,
+        clip_norm: f64::INFINITY,
+        reward_scale: RewardScale::Raw,
+        queue_draws: 0,
+        ..Config::default()
+    };
     let mut controller = controller(&space, &config, 1);
     for trial in 0..50 {
         match controller.propose(trial, &|_| false) {

@@ -4,8 +4,9 @@ use nasrl_child::recipe;
 use nasrl_child::{Recipe, Throughput, throughput};
 use nasrl_space::{Image, Space};
 
-use super::{Precision, tell};
+use super::Precision;
 use crate::exit::{CommandResult, Exit, failed, refused};
+use crate::output::say;
 
 /// Measure how fast a child trains on random images of 32x32x3 in ten classes, by the reference
 /// recipe, and print one JSON line: the median of the repeats, added up over the jobs.
@@ -80,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         "jobs": arguments.jobs,
         "images_per_second": rate,
     });
-    tell(format_args!("{line}"));
+    say!("{line}");
     Ok(Exit::Done)
 }
 

@@ -11,6 +11,7 @@ use toml::Value;
 
 use super::to_value;
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
+use crate::output::say;
 
 /// Repeat a search with seeds 0, 1, 2, ... on a table of known results, and print mean, standard
 /// deviation and standard error of the best trial's result.
@@ -87,15 +88,15 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         se: bench.standard_error(),
     };
     if arguments.json {
-        tell(format_args!("{}", serde_json::to_string(&report).map_err(failed)?));
+        say!("{}", serde_json::to_string(&report).map_err(failed)?);
     } else {
         let Report { trials, seeds, report, mean, sd, se, .. } = &report;
-        tell(format_args!(
+        say!(
             "strategy {}, preset {}, {trials} trials, {seeds} seeds: {report} of the best trial: \
              mean {mean:.4}, sd {sd:.4}, se {se:.4}",
             config.series()[0],
             config.preset,
-        ));
+        );
     }
     Ok(Exit::Done)
 }

@@ -11,8 +11,9 @@ use nasrl_search::run::{Recorder, RunDirectory, RunRecord};
 use nasrl_search::summary::Summary;
 
 use super::show::unknown_trial;
-use super::{print_epoch, tell};
+use super::print_epoch;
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
+use crate::output::say;
 
 /// Train the child of a trial anew, by the recipe of the run but from other random weights, and
 /// measure it on the test images. Its weights are put in the run's folder `retrained`.
@@ -78,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     };
     let trial = record.trials[trial].proposed.trial;
     if !arguments.json {
-        tell(format_args!("trial {trial}: {}", record.space.describe(tokens)));
+        say!("trial {trial}: {}", record.space.describe(tokens));
     }
     let threads = arguments.threads.unwrap_or_else(super::cores);
     let retraining =
@@ -100,11 +101,11 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
             "validation_accuracy": retrained.validation_accuracy,
             "test_accuracy": retrained.test_accuracy,
         });
-        tell(format_args!("{report}"));
+        say!("{report}");
     } else {
         let summary =
             Summary { space: &record.space, trials: &[], series: &[], retrained: &[retrained] };
-        tell(format_args!("{}", summary.retrained_in_words()));
+        say!("{}", summary.retrained_in_words());
     }
     Ok(Exit::Done)
 }

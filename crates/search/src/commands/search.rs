@@ -15,6 +15,7 @@ use nasrl_search::search::search;
 use nasrl_space::Space;
 
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
+use crate::output::{remark, say};
 use crate::progress::Progress;
 use options::Options;
 
@@ -80,7 +81,7 @@ fn work(run: &RunDirectory, config: &Config, problem: &Problem) -> CommandResult
     let (mut recorder, known) = Recorder::open(run, ledger, problem.space()).map_err(failed)?;
     introduce(run, config, problem);
     if let Some(finished) = recorder.finished_at().map_err(failed)? {
-        tell(format_args!("This run was finished at {finished}; there is nothing left to do.\n"));
+        say!("This run was finished at {finished}; there is nothing left to do.\n");
         return ending::summarize(run.path(), problem.space(), config, &known, &recorder);
     }
     recorder.log(&format!("searching with {} results known", known.len())).map_err(failed)?;
@@ -93,16 +94,16 @@ fn work(run: &RunDirectory, config: &Config, problem: &Problem) -> CommandResult
 
 fn introduce(run: &RunDirectory, config: &Config, problem: &Problem) {
     let space = problem.space();
-    tell(format_args!(
+    say!(
         "space {}: {} decisions, {} token strings",
         space.name(),
         space.decisions().len(),
         space.count()
-    ));
-    tell(format_args!("{}", problem.describe()));
+    );
+    say!("{}", problem.describe());
     let series = config.series();
     let epochs = config.recipe.as_ref().map(|recipe| format!(", {} epochs each", recipe.epochs));
-    tell(format_args!(
+    say!(
         "{} trials of {}{}; preset {}, lag {}, seed {}, {} at once",
         config.trials,
         series.join(" and of "),
@@ -111,8 +112,8 @@ fn introduce(run: &RunDirectory, config: &Config, problem: &Problem) {
         config.lag,
         config.seed,
         config.jobs,
-    ));
-    tell(format_args!("run directory: {}\n", run.path().display()));
+    );
+    say!("run directory: {}\n", run.path().display());
 }
 
 /// Adds how to go on to a failure in the middle of a run.
@@ -135,6 +136,6 @@ fn default_path(space: &Space) -> PathBuf {
 
 /// How a stopped search is gone on with.
 fn say_how_to_resume(run: &Path) -> Exit {
-    remark(format_args!("Stopped. Go on with: nasrl search --resume {}", run.display()));
+    remark!("Stopped. Go on with: nasrl search --resume {}", run.display());
     Exit::Stopped
 }

@@ -12,6 +12,7 @@ use nasrl_search::Trial;
 use nasrl_tensor::Cpu;
 
 use crate::exit::{CommandError, CommandResult, Exit, refused};
+use crate::output::{put, say};
 
 /// Look at a run, or at one trial of it; also while it goes on.
 #[derive(clap::Args)]
@@ -38,22 +39,22 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
 fn show_run(record: &RunRecord) -> Result<(), CommandError> {
     let RunRecord { path, config, space, trials, retrained, unfinished, .. } = record;
     match &record.finished_at {
-        Some(finished) => tell(format_args!("Finished at {finished}.")),
-        None => tell(format_args!(
+        Some(finished) => say!("Finished at {finished}."),
+        None => say!(
             "{} trials have a result; the run goes on, or can be resumed by: nasrl search --resume {}",
             trials.len(),
             path.display()
-        )),
+        ),
     }
     for (trial, tokens) in unfinished {
-        tell(format_args!("Trial {trial} is under way: {tokens}"));
+        say!("Trial {trial} is under way: {tokens}");
     }
-    tell(format_args!(""));
-    print(format_args!("{}", Summary { space, trials, series: &config.series(), retrained }));
+    say!("");
+    put!("{}", Summary { space, trials, series: &config.series(), retrained });
     if config.strategy == StrategyKind::Rl
         && let Some(bytes) = record.policy().map_err(refused)?
     {
-        tell(format_args!(""));
+        say!("");
         show_policy(record, &bytes)?;
     }
     Ok(())
@@ -82,8 +83,8 @@ fn show_policy(record: &RunRecord, bytes: &[u8]) -> Result<(), CommandError> {
         Column { title: "decision", align: Align::Left },
         Column { title: "probabilities, each after the most likely choices before it", align: Align::Left },
     ];
-    tell(format_args!("The policy:"));
-    print(format_args!("{}", table(&columns, rows.into_iter())));
+    say!("The policy:");
+    put!("{}", table(&columns, rows.into_iter()));
     Ok(())
 }
 
@@ -117,16 +118,16 @@ fn show_trial(record: &RunRecord, trial: &Trial) {
     ];
     for (name, value) in facts {
         if let Some(value) = value {
-            tell(format_args!("{name:20}{value}"));
+            say!("{name:20}{value}");
         }
     }
     let weights = Best::file(&record.path.join("best"), proposed.trial);
     if weights.exists() {
-        tell(format_args!("{:20}{}", "weights", weights.display()));
+        say!("{:20}{}", "weights", weights.display());
     }
     if !trial.epochs.is_empty() {
-        tell(format_args!(""));
-        print(format_args!("{}", epochs(&trial.epochs)));
+        say!("");
+        put!("{}", epochs(&trial.epochs));
     }
 }
 

@@ -6,6 +6,7 @@ use nasrl_space::{Decision, Image, Space, Value};
 use nasrl_tensor::random::{Key, Philox};
 
 use crate::exit::{CommandError, CommandResult, Exit, refused};
+use crate::output::{put, say};
 
 /// Look at search spaces.
 #[derive(clap::Args)]
@@ -61,7 +62,7 @@ pub(crate) fn run(arguments: Arguments) -> CommandResult {
     match arguments.command {
         SpaceCommand::List => list()?,
         SpaceCommand::Show { space, tokens: None, export: true, .. } => {
-            print(format_args!("{}", Space::open(&space).map_err(refused)?.to_toml()));
+            put!("{}", Space::open(&space).map_err(refused)?.to_toml());
         }
         SpaceCommand::Show { space, tokens: None, .. } => {
             show_decisions(&Space::open(&space).map_err(refused)?);
@@ -71,18 +72,18 @@ pub(crate) fn run(arguments: Arguments) -> CommandResult {
             let tokens = space.parse(&tokens).map_err(refused)?;
             let graph = space.build(&tokens, image, classes).map_err(refused)?;
             match export {
-                true => tell(format_args!("{}", graph.to_json())),
-                false => print(format_args!("{}\n\n{graph}", space.describe(&tokens))),
+                true => say!("{}", graph.to_json()),
+                false => put!("{}\n\n{graph}", space.describe(&tokens)),
             }
         }
         SpaceCommand::Count { space } => {
-            tell(format_args!("{}", Space::open(&space).map_err(refused)?.count()));
+            say!("{}", Space::open(&space).map_err(refused)?.count());
         }
         SpaceCommand::Sample { space, number, seed } => {
             let space = Space::open(&space).map_err(refused)?;
             let mut stream = Philox::new(Key::new(seed, 0, "space sample"));
             for _ in 0..number {
-                tell(format_args!("{}", space.format(&space.sample(&mut stream))));
+                say!("{}", space.format(&space.sample(&mut stream)));
             }
         }
     }
@@ -104,8 +105,8 @@ fn list() -> Result<(), CommandError> {
             space.count().to_string(),
         ]);
     }
-    print(format_args!("{}", table(&columns, rows.into_iter())));
-    tell(format_args!("A TOML file can be given wherever a space is asked for."));
+    put!("{}", table(&columns, rows.into_iter()));
+    say!("A TOML file can be given wherever a space is asked for.");
     Ok(())
 }
 
@@ -120,9 +121,9 @@ fn show_decisions(space: &Space) {
         vec![(position + 1).to_string(), decision.name().to_owned(), values]
     };
     let decisions = space.decisions().iter().enumerate();
-    tell(format_args!("space {}", space.name()));
-    print(format_args!("{}", table(&columns, decisions.map(row))));
-    tell(format_args!("{} token strings", space.count()));
+    say!("space {}", space.name());
+    put!("{}", table(&columns, decisions.map(row)));
+    say!("{} token strings", space.count());
 }
 
 /// Reads height, width and channels such as `32x32x3`.

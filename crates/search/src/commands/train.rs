@@ -10,8 +10,9 @@ use nasrl_search::problem::{EMBEDDED, images, open_dataset};
 use nasrl_space::{Graph, Space};
 use toml::Value;
 
-use super::{Precision, cores, print_epoch, tell, to_value};
+use super::{Precision, cores, print_epoch, to_value};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
+use crate::output::say;
 
 /// Train one architecture, and print loss, accuracies and images a second after every epoch. The
 /// test images are looked at once, at the end.
@@ -106,13 +107,13 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let weights = arguments.weights.as_ref().map(|path| Weights::load(path, &graph));
     let weights = weights.transpose().map_err(refused)?;
 
-    tell(format_args!("{dataset}"));
-    tell(format_args!(
+    say!("{dataset}");
+    say!(
         "{}: {} parameters, {} FLOPs",
         space.describe(&tokens),
         graph.parameters(),
         graph.flops()
-    ));
+    );
     let training = Training {
         seed: arguments.seed,
         threads: arguments.threads.unwrap_or_else(cores),
@@ -181,14 +182,14 @@ fn report(trained: &Trained, graph: &Graph, arguments: &Arguments) {
             "images_per_second": rate,
             "losses": losses,
         });
-        tell(format_args!("{report}"));
+        say!("{report}");
         return;
     }
     for step in &trained.losses {
-        tell(format_args!("step {}: loss {:.6}", step.step, step.loss));
+        say!("step {}: loss {:.6}", step.step, step.loss);
     }
     match trained.test_accuracy {
-        Some(accuracy) => tell(format_args!("test accuracy {accuracy:.4}")),
-        None => tell(format_args!("no test images")),
+        Some(accuracy) => say!("test accuracy {accuracy:.4}"),
+        None => say!("no test images"),
     }
 }

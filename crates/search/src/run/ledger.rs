@@ -4,6 +4,7 @@
 //! writer up, and a killed process loses at most the transaction it was in. After a loss of power
 //! the latest trials may be missing, which resuming evaluates again.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +36,19 @@ pub struct Retrained {
     pub finished_at: String,
     /// How long it took.
     pub training_seconds: f64,
+}
+
+impl fmt::Display for Retrained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trial {} trained anew for {} epochs: ", self.trial, self.epochs)?;
+        if let Some(accuracy) = self.validation_accuracy {
+            write!(f, "validation accuracy {accuracy:.4}, ")?;
+        }
+        match self.test_accuracy {
+            Some(accuracy) => write!(f, "test accuracy {accuracy:.4}"),
+            None => write!(f, "no test images"),
+        }
+    }
 }
 
 /// Why a ledger cannot be used.

@@ -2,7 +2,9 @@ use std::ops::Range;
 
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu, with_float};
-use crate::ops::{Augment, AugmentBackend, Crop, ImageBatch, Normalisation, Placement};
+use crate::ops::{
+    Augment, AugmentBackend, Crop, ImageBatch, ImageSource, Normalisation, Placement,
+};
 use crate::{DType, Float, Result};
 
 impl AugmentBackend for Cpu {
@@ -21,7 +23,7 @@ impl AugmentBackend for Cpu {
             let y = &mut y.slice_mut::<T>()[..batch.count * size];
             self.chunks(y, size, |first, y| {
                 let indices = &indices[first..][..y.len() / size];
-                engine.run(Images { batch, augment, images, indices, y });
+                engine.run(Images { batch, augment, images, first, indices, y });
             });
         });
         Ok(())
@@ -33,6 +35,8 @@ struct Images<'a, T> {
     batch: ImageBatch,
     augment: &'a Augment,
     images: &'a [u8],
+    /// The place of the first of them in the batch.
+    first: usize,
     indices: &'a [u32],
     y: &'a mut [T],
 }
@@ -46,36 +50,22 @@ impl<T: Float> Task for Images<'_, T> {
             Crop::Upsample { .. } => vec![0.0; pitch],
             Crop::None | Crop::Pad { .. } => Vec::new(),
         };
-        for (&index, y) in self.indices.iter().zip(self.y.chunks_exact_mut(size)) {
-            let x = &self.images[index as usize * size..][..size];
+        let images = self.indices.iter().zip(self.y.chunks_exact_mut(size));
+        for (place, (&index, y)) in (self.first..).zip(images) {
+            let place = match self.batch.source {
+                ImageSource::Dataset => index as usize,
+                ImageSource::Batch => place,
+            };
+            let x = &self.images[place * size..][..size];
             let affine = Affine::of(self.augment.normalisation, x, channels);
             let Placement { row, column, mirrored, hole } = self.augment.place(self.batch, index);
+            let image = Image { batch: self.batch, x, affine };
             for (i, y) in y.chunks_exact_mut(pitch).enumerate() {
                 match self.augment.crop {
-                    Crop::None => affine.apply(&x[i * pitch..][..pitch], y),
-                    Crop::Pad { by } => {
-                        let [rows, columns] = [inside(row, by, height), inside(column, by, width)];
-                        y.fill(T::from_f32(0.0));
-                        if rows.contains(&i) && !columns.is_empty() {
-                            let from = (i + row - by) * width + columns.start + column - by;
-                            let y = &mut y[columns.start * channels..columns.end * channels];
-                            affine.apply(&x[from * channels..][..y.len()], y);
-                        }
-                    }
+                    Crop::None => image.affine.apply(&x[i * pitch..][..pitch], y),
+                    Crop::Pad { by } => image.padded_row(by, [row + i, column], y),
                     Crop::Upsample { by } => {
-                        let at = Between::of(i + row, height, height + by);
-                        let [above, below] =
-                            [at.first, at.second].map(|row| &x[row * pitch..][..pitch]);
-                        blend(above, below, at.part, &mut blended);
-                        for (j, y) in y.chunks_exact_mut(channels).enumerate() {
-                            let at = Between::of(j + column, width, width + by);
-                            let [left, right] = [at.first, at.second]
-                                .map(|column| &blended[column * channels..][..channels]);
-                            for (c, y) in y.iter_mut().enumerate() {
-                                let x = left[c] + at.part * (right[c] - left[c]);
-                                *y = T::from_f32((x - affine.mean[c]) * affine.scale[c]);
-                            }
-                        }
+                        image.enlarged_row(by, [row + i, column], &mut blended, y);
                     }
                 }
                 if mirrored {
@@ -90,8 +80,54 @@ impl<T: Float> Task for Images<'_, T> {
     }
 }
 
-/// The rows or columns of a piece that lie inside the image, which has `by` zeros before it and
-/// after it; the piece starts at `first` of both together.
+/// An image of the dataset and what normalises it.
+struct Image<'a> {
+    batch: ImageBatch,
+    x: &'a [u8],
+    affine: Affine,
+}
+
+impl Image<'_> {
+    /// The row of the padded image from a place on.
+    #[inline(always)]
+    fn padded_row<T: Float>(&self, by: usize, [row, column]: [usize; 2], y: &mut [T]) {
+        let ImageBatch { height, width, channels, .. } = self.batch;
+        let columns = inside(column, by, width);
+        y.fill(T::from_f32(0.0));
+        if (by..by + height).contains(&row) && !columns.is_empty() {
+            let from = (row - by) * width + columns.start + column - by;
+            let y = &mut y[columns.start * channels..columns.end * channels];
+            self.affine.apply(&self.x[from * channels..][..y.len()], y);
+        }
+    }
+
+    /// The row of the enlarged image from a place on; `blended` is for a row between two.
+    #[inline(always)]
+    fn enlarged_row<T: Float>(
+        &self,
+        by: usize,
+        [row, column]: [usize; 2],
+        blended: &mut [f32],
+        y: &mut [T],
+    ) {
+        let ImageBatch { height, width, channels, .. } = self.batch;
+        let Between { first, second, part } = Between::of(row, height, height + by);
+        let [above, below] = [first, second].map(|row| &self.x[row * width * channels..]);
+        blend(above, below, part, blended);
+        for (j, y) in y.chunks_exact_mut(channels).enumerate() {
+            let Between { first, second, part } = Between::of(column + j, width, width + by);
+            let [left, right] =
+                [first, second].map(|column| &blended[column * channels..][..channels]);
+            for (c, y) in y.iter_mut().enumerate() {
+                let x = left[c] + part * (right[c] - left[c]);
+                *y = T::from_f32((x - self.affine.mean[c]) * self.affine.scale[c]);
+            }
+        }
+    }
+}
+
+/// The columns of a piece that lie inside the image, which has `by` zeros before it and after it;
+/// the piece starts at `first` of both together.
 #[inline(always)]
 fn inside(first: usize, by: usize, side: usize) -> Range<usize> {
     by.saturating_sub(first).min(side)..side.min((side + by).saturating_sub(first))

@@ -3,7 +3,7 @@ use crate::ops::{Rows, SoftmaxBackend};
 use crate::{Float, Result};
 
 /// How many element-wise operations an exponential weighs, for the share of a thread.
-pub(super) const EXPONENTIAL: usize = 8;
+pub(super) const EXPONENTIAL: usize = 4;
 
 impl SoftmaxBackend for Cpu {
     fn softmax(&self, rows: Rows, x: &Buffer, y: &mut Buffer) -> Result<()> {

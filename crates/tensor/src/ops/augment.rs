@@ -95,12 +95,25 @@ pub struct ImageBatch {
     pub width: usize,
     /// Channels of a pixel, at most [`MAX_IMAGE_CHANNELS`].
     pub channels: usize,
+    /// Where the images are.
+    pub source: ImageSource,
+}
+
+/// Where the images of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ImageSource {
+    /// In a dataset, at their indices.
+    Dataset,
+    /// By themselves in the order of the batch, for a dataset that the device does not hold: their
+    /// indices only name them to the random numbers.
+    Batch,
 }
 
 /// The input pipeline on a device.
 pub trait AugmentBackend: Memory {
     /// `y[i] = augment(images[indices[i]])` for `i < batch.count`: `images` is u8 NHWC with any
-    /// number of images, `indices` u32 and below that number, `y` of any float dtype, NHWC.
+    /// number of images, `indices` u32 and below that number, `y` of any float dtype, NHWC. With
+    /// [`ImageSource::Batch`] it is `images[i]`.
     fn augment(
         &self,
         batch: ImageBatch,
@@ -129,7 +142,8 @@ pub fn augment<B: Backend>(
     };
     check::rank(OP, indices, 1, "indices are a list")?;
     check::indices(OP, "index", indices, dataset)?;
-    let batch = ImageBatch { count: indices.shape().count(), height, width, channels };
+    let (count, source) = (indices.shape().count(), ImageSource::Dataset);
+    let batch = ImageBatch { count, height, width, channels, source };
     augment.check(batch)?;
     let shape = [batch.count, height, width, channels];
     let mut y = Tensor::zeros(images.backend(), dtype, shape)?;

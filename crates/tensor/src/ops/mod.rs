@@ -27,8 +27,8 @@ pub use activation::{Activation, ActivationBackend, activation, activation_backw
 pub use add::{AddBackend, add, add_assign};
 pub(crate) use augment::Placement;
 pub use augment::{
-    Augment, AugmentBackend, Crop, Draw, Flip, ImageBatch, MAX_IMAGE_CHANNELS, Normalisation,
-    augment,
+    Augment, AugmentBackend, Crop, Draw, Flip, ImageBatch, ImageSource, MAX_IMAGE_CHANNELS,
+    Normalisation, augment,
 };
 pub use batch_norm::{
     BatchNorm, BatchNormBackend, Moments, Upstream, batch_norm, batch_norm_backward,

@@ -13,8 +13,9 @@ use nasrl_search::{Stop, Trial};
 use nasrl_space::Space;
 
 use super::{resumable, say_how_to_resume};
-use crate::commands::{print_epoch, tell};
+use crate::commands::print_epoch;
 use crate::exit::{CommandResult, Exit, failed};
+use crate::output::say;
 
 /// Trains the winner anew if the search is complete, and prints what was found.
 pub(super) fn conclude(
@@ -28,11 +29,11 @@ pub(super) fn conclude(
     let trials = &ending.trials;
     match ending.reason {
         Reason::Stopped => return Ok(say_how_to_resume(run)),
-        Reason::Deadline => tell(format_args!(
+        Reason::Deadline => say!(
             "--max-time was reached after {} trials; go on with: nasrl search --resume {}\n",
             trials.len(),
             run.display()
-        )),
+        ),
         Reason::Complete => {
             let retrained = retrain_winner(config, problem, recorder, trials, stop);
             match retrained.map_err(|error| resumable(error, run))? {
@@ -42,10 +43,10 @@ pub(super) fn conclude(
         }
     }
     for (strategy, trials) in &ending.exhausted {
-        tell(format_args!(
+        say!(
             "Strategy {strategy} ended after {trials} trials: no architecture of the space is \
              left.\n"
-        ));
+        );
     }
     summarize(run, problem.space(), config, trials, recorder)
 }
@@ -60,8 +61,8 @@ pub(super) fn summarize(
 ) -> CommandResult {
     let retrained = recorder.all_retrained().map_err(failed)?;
     let series = config.series();
-    tell(format_args!("{}", Summary { space, trials, series: &series, retrained: &retrained }));
-    tell(format_args!("run directory: {}", run.display()));
+    say!("{}", Summary { space, trials, series: &series, retrained: &retrained });
+    say!("run directory: {}", run.display());
     Ok(Exit::Done)
 }
 
@@ -86,7 +87,7 @@ fn retrain_winner(
     }
     let graph = problem.architectures().build(&winner.proposed.tokens).graph?;
     let Some(graph) = &graph else { return Ok(Exit::Done) };
-    tell(format_args!("The best child, trial {trial}, is trained anew:"));
+    say!("The best child, trial {trial}, is trained anew:");
     let threads = config.threads * config.jobs;
     let seed = config.seed;
     let retraining = Retraining { graph, dataset, recipe, seed, trial, threads };
@@ -95,6 +96,6 @@ fn retrain_winner(
         Err(TrainError::Cancelled) => return Ok(Exit::Stopped),
         Err(error) => return Err(error.into()),
     }
-    tell(format_args!(""));
+    say!("");
     Ok(Exit::Done)
 }

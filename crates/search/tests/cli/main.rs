@@ -1,0 +1,12 @@
+//! The program as its users run it.
+
+#![cfg(unix)]
+
+mod bench;
+mod configuration;
+mod kill;
+mod repeatable;
+mod run_directory;
+mod space;
+mod stop;
+mod support;
