@@ -1,0 +1,328 @@
+//! A network compiled to a list of steps over buffers that are planned once.
+//!
+//! A training step runs *stages*. A stage is a list of steps that is run for one block of images
+//! after another, by whichever thread is free; between two stages stands what needs the whole
+//! batch: the statistics of batch normalisation, and at the end the optimizer. A network without
+//! batch normalisation is one stage, so that the activations of a block stay in the cache from the
+//! input to the last gradient.
+
+mod backward;
+mod ir;
+mod lower;
+mod parameters;
+mod plan;
+mod run;
+mod state;
+
+use nasrl_space::{Graph, Image, ParameterSpec};
+use nasrl_tensor::ops::{Augment, ImageBatch, ImageSource};
+use nasrl_tensor::{Backend, DType, Result};
+
+pub use lower::Lowering;
+
+use crate::TrainError;
+use crate::data::Split;
+use crate::recipe::{Precision, Recipe};
+use crate::schedule::{Block, Schedule};
+use crate::team::Team;
+use crate::weights::Weights;
+use ir::Mode;
+use lower::Lowerer;
+use parameters::{ParameterId, Parameters, Place};
+use plan::{Plan, Slot, Slots};
+use run::Run;
+use state::{Group, LOSS_SUMS, Norm, State, Streams, Trained, Worker};
+
+/// A network that is ready to be trained and evaluated on a device.
+pub struct Program<B: Backend> {
+    backend: B,
+    recipe: Recipe,
+    specs: Vec<ParameterSpec>,
+    places: Vec<Place>,
+    schedule: Schedule,
+    training: Plan,
+    inference: Plan,
+    state: State<B>,
+    workers: Vec<Worker<B>>,
+    groups: Vec<Group<B>>,
+    team: Team,
+    /// Groups that the gradients of the last batch are in.
+    used: usize,
+}
+
+/// How a program is made, apart from the recipe.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How the graph becomes steps.
+    pub lowering: Lowering,
+    /// How a batch is cut.
+    pub schedule: Schedule,
+    /// What becomes of images: [`Recipe::input`].
+    pub input: Augment,
+    /// The run's seed, for dropout and augmentation.
+    pub seed: u64,
+    /// The trial, for the same.
+    pub trial: u64,
+}
+
+/// Some images of a dataset.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Where they are.
+    pub split: &'a Split,
+    /// Which ones they are; at most the recipe's batch.
+    pub indices: &'a [u32],
+}
+
+/// How a network did on a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The mean cross-entropy, in nats.
+    pub loss: f32,
+    /// How many images were classified correctly.
+    pub correct: usize,
+}
+
+impl<B: Backend> Program<B> {
+    /// Compiles a network. Its weights are zero until [`Program::load`].
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfMemory`], [`TrainError::Threads`], or a value of the recipe out of its
+    /// range.
+    pub fn new(
+        backend: &B,
+        graph: &Graph,
+        recipe: &Recipe,
+        options: &Options,
+    ) -> Result<Self, TrainError> {
+        recipe.validate()?;
+        let schedule = options.schedule;
+        let Image { height, width, channels } = graph.input_shape();
+        let (count, source) = (recipe.batch, ImageSource::Batch);
+        options.input.check(ImageBatch { count, height, width, channels, source })?;
+        let parameters = Parameters::of(graph);
+        let dtype = match recipe.precision {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        };
+        let listing = |mode| Lowerer::new(graph, &parameters, options.lowering, mode, dtype).run();
+        let training = listing(Mode::Training);
+        let trained = parameters.trained.iter().enumerate().map(|(index, parameter)| {
+            let dtype = training.convolution_dtype(ParameterId(index));
+            Trained::new(backend, parameter, dtype, recipe.optimizer.rule().state_buffers())
+        });
+        let norms = parameters.norms.iter();
+        let norms = norms.map(|norm| Norm::new(backend, norm, &recipe.batch_norm));
+        let state = State {
+            parameters: trained.collect::<Result<_>>()?,
+            norms: norms.collect::<Result<_>>()?,
+            streams: Streams::new(graph, options.seed, options.trial),
+            input: options.input,
+            steps: 0,
+        };
+        let mut slots = Slots::default();
+        let training = Plan::new(training, schedule.block, &mut slots);
+        let inference = Plan::new(listing(Mode::Inference), schedule.block, &mut slots);
+        let team = Team::new(schedule.threads)?;
+        let workers = (0..schedule.threads).map(|_| Worker::new(backend, &slots));
+        let blocks = schedule.group.div_ceil(schedule.block);
+        let groups = (0..recipe.batch.div_ceil(schedule.group))
+            .map(|_| Group::new(backend, &parameters, &slots, blocks));
+        Ok(Program {
+            backend: backend.clone(),
+            recipe: recipe.clone(),
+            specs: graph.parameter_specs(),
+            workers: workers.collect::<Result<_>>()?,
+            groups: groups.collect::<Result<_>>()?,
+            places: parameters.places,
+            schedule,
+            training,
+            inference,
+            state,
+            team,
+            used: 0,
+        })
+    }
+
+    /// Takes new weights. What the optimizer remembers stays.
+    ///
+    /// # Errors
+    /// [`TrainError::Weights`] if they are those of another network.
+    pub fn load(&mut self, weights: &Weights) -> Result<(), TrainError> {
+        weights.check(&self.specs)?;
+        let State { parameters, norms, .. } = &mut self.state;
+        let mut trained: Vec<Vec<f32>> = parameters.iter().map(|_| Vec::new()).collect();
+        let mut running: Vec<Vec<f32>> = norms.iter().map(|_| Vec::new()).collect();
+        for (place, values) in self.places.iter().zip(weights.values()) {
+            match *place {
+                Place::Trained(id, _) => trained[id.0].extend(values),
+                Place::Running(id, _) => running[id.0].extend(values),
+            }
+        }
+        for (parameter, values) in parameters.iter_mut().zip(&trained) {
+            self.backend.write(values, &mut parameter.values)?;
+            if let Some(plan) = &mut parameter.plan {
+                self.backend.conv2d_load(plan, &parameter.values)?;
+            }
+        }
+        for (norm, values) in norms.iter_mut().zip(&running) {
+            self.backend.write(values, &mut norm.running)?;
+        }
+        Ok(())
+    }
+
+    /// The weights as they are now.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn weights(&self) -> Result<Weights, TrainError> {
+        self.named(|place, values| match place {
+            Place::Trained(id, _) => self.backend.read(&self.state.parameters[id.0].values, values),
+            Place::Running(id, _) => self.backend.read(&self.state.norms[id.0].running, values),
+        })
+    }
+
+    /// The gradients of the last [`Program::backpropagate`] under the names of the parameters;
+    /// running statistics have zeros.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn gradients(&self) -> Result<Weights, TrainError> {
+        self.named(|place, values| {
+            let Place::Trained(id, _) = place else { return Ok(()) };
+            let mut part = vec![0.0; values.len()];
+            for gradient in gradients(&self.groups[..self.used], &self.state.norms, id.0) {
+                self.backend.read(gradient, &mut part)?;
+                values.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            }
+            Ok(())
+        })
+    }
+
+    /// Computes the gradients of the mean loss of a batch.
+    ///
+    /// # Errors
+    /// Those of the device.
+    ///
+    /// # Panics
+    /// If the batch is empty or larger than the recipe's, or an index is not one of the split.
+    pub fn backpropagate(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
+        self.used = batch.indices.len().div_ceil(self.schedule.group);
+        self.run(Mode::Training, batch)
+    }
+
+    /// Takes a step of the optimizer against the gradients, of size `rate`.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn update(&mut self, rate: f64) -> Result<(), TrainError> {
+        let State { parameters, norms, steps, .. } = &mut self.state;
+        *steps += 1;
+        let step = self.recipe.step(rate, *steps);
+        let (on, groups, norms) = (&self.backend, &self.groups[..self.used], &norms[..]);
+        self.team.for_each(&mut self.workers, parameters, |_, index, parameter| {
+            let gradients: Vec<_> = gradients(groups, norms, index).collect();
+            let Trained { len, values, moments, plan } = parameter;
+            on.optimizer_step(*len, &step, values, &gradients, moments)?;
+            plan.as_mut().map_or(Ok(()), |plan| on.conv2d_load(plan, values))
+        })?;
+        Ok(())
+    }
+
+    /// How the network does on a batch as it is, without dropout or augmentation, and with running
+    /// statistics.
+    ///
+    /// # Errors
+    /// Those of the device.
+    ///
+    /// # Panics
+    /// As [`Program::backpropagate`].
+    pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
+        for norm in &mut self.state.norms {
+            let parameters = &self.state.parameters[norm.parameters.0].values;
+            norm.use_running(&self.backend, parameters)?;
+        }
+        self.run(Mode::Inference, batch)
+    }
+
+    /// How many bytes the buffers take; what the device keeps for convolutions comes on top.
+    pub fn bytes(&self) -> usize {
+        let workers = self.workers.iter().map(Worker::bytes);
+        let groups = self.groups.iter().map(Group::bytes);
+        workers.chain(groups).sum::<usize>() + self.state.bytes()
+    }
+
+    /// Runs all stages for a batch.
+    fn run(&mut self, mode: Mode, batch: &Batch<'_>) -> Result<Score, TrainError> {
+        let plan = match mode {
+            Mode::Training => &self.training,
+            Mode::Inference => &self.inference,
+        };
+        let (on, schedule, images) = (&self.backend, self.schedule, batch.indices.len());
+        let used = images.div_ceil(schedule.group);
+        for stage in &plan.stages {
+            let state = &self.state;
+            let groups = &mut self.groups[..used];
+            self.team.for_each(&mut self.workers, groups, |worker, number, group| {
+                schedule.blocks(images, number).try_for_each(|block| {
+                    let mut run = Run { backend: on, plan, state, batch, worker, group, block };
+                    run.steps(stage.steps.clone())
+                })
+            })?;
+            for reduction in &stage.reductions {
+                let Slot::Block(slot) = plan.places[reduction.value.0] else { continue };
+                let blocks = (0..used).flat_map(|number| {
+                    let group = &self.groups[number];
+                    let block = move |block: Block| {
+                        Some((group.blocks[block.index][slot].as_ref()?, block.images.len()))
+                    };
+                    schedule.blocks(images, number).filter_map(block)
+                });
+                let State { parameters, norms, .. } = &mut self.state;
+                let norm = &mut norms[reduction.norm.0];
+                let parameters = &parameters[norm.parameters.0].values;
+                norm.combine(on, reduction.statistic, &blocks.collect::<Vec<_>>(), parameters)?;
+            }
+        }
+        self.score(used)
+    }
+
+    /// The loss and the correct answers of all groups.
+    fn score(&self, used: usize) -> Result<Score, TrainError> {
+        let mut score = Score { loss: 0.0, correct: 0 };
+        for loss in self.groups[..used].iter().filter_map(|group| group.loss.as_ref()) {
+            let mut sums = [0.0f32; LOSS_SUMS];
+            self.backend.read(loss, &mut sums)?;
+            score.loss += sums[0];
+            score.correct += sums[1] as usize;
+        }
+        Ok(score)
+    }
+
+    /// Values for every parameter of the graph, out of the buffers that hold them: `read` fills
+    /// the beginning of a buffer up to the end of the parameter.
+    fn named(&self, read: impl Fn(Place, &mut [f32]) -> Result<()>) -> Result<Weights, TrainError> {
+        let mut values = Vec::new();
+        for (spec, place) in self.specs.iter().zip(&self.places) {
+            let (Place::Trained(_, first) | Place::Running(_, first)) = *place;
+            let len: usize = spec.shape.iter().product();
+            let mut buffer = vec![0.0; first + len];
+            read(*place, &mut buffer)?;
+            values.push(buffer.split_off(first));
+        }
+        Ok(Weights::from_values(self.specs.clone(), values))
+    }
+}
+
+/// The parts of a parameter's gradient, in order.
+fn gradients<'a, B: Backend>(
+    groups: &'a [Group<B>],
+    norms: &'a [Norm<B>],
+    parameter: usize,
+) -> impl Iterator<Item = &'a B::Buffer> {
+    let of_norm = norms.iter().filter(move |norm| norm.parameters.0 == parameter);
+    groups
+        .iter()
+        .filter_map(move |group| group.gradients[parameter].as_ref())
+        .chain(of_norm.map(|norm| &norm.gradients))
+}

@@ -1,0 +1,242 @@
+//! Running the steps of a stage for a block of images.
+
+use std::ops::Range;
+
+use nasrl_space::Image;
+use nasrl_tensor::ops::{
+    ChannelRange, CopyChannels, CrossEntropy, Dropout, Epilogue, GlobalAveragePool, ImageBatch,
+    ImageSource, Matmul, Operand, Rows, Sum, Upstream,
+};
+use nasrl_tensor::{Backend, Result};
+
+use super::Batch;
+use super::ir::{Operation, Output, Step, ValueId};
+use super::plan::{Plan, Slot};
+use super::state::{Group, State, Worker};
+use crate::schedule::Block;
+
+/// Why a buffer is always in its place.
+const TAKEN: &str = "a buffer is out of its place while its own step runs only";
+
+/// A block of images on its way through a stage.
+pub(super) struct Run<'a, B: Backend> {
+    pub(super) backend: &'a B,
+    pub(super) plan: &'a Plan,
+    pub(super) state: &'a State<B>,
+    pub(super) batch: &'a Batch<'a>,
+    pub(super) worker: &'a mut Worker<B>,
+    pub(super) group: &'a mut Group<B>,
+    pub(super) block: Block,
+}
+
+impl<B: Backend> Run<'_, B> {
+    /// Runs these steps.
+    pub(super) fn steps(&mut self, steps: Range<usize>) -> Result<()> {
+        let plan = self.plan;
+        plan.steps[steps].iter().try_for_each(|step| self.step(step))
+    }
+
+    /// Computes a step's output, which is taken out of its place so that the inputs can be read.
+    fn step(&mut self, step: &Step) -> Result<()> {
+        let mut output = self.place(step.output).take().expect(TAKEN);
+        let outcome = self.compute(step, &mut output);
+        *self.place(step.output) = Some(output);
+        outcome
+    }
+
+    fn place(&mut self, output: Output) -> &mut Option<B::Buffer> {
+        match output {
+            Output::Gradient(parameter) => &mut self.group.gradients[parameter.0],
+            Output::Value(id) => match self.plan.places[id.0] {
+                Slot::Thread(index) => &mut self.worker.buffers[index],
+                Slot::Block(index) => &mut self.group.blocks[self.block.index][index],
+            },
+        }
+    }
+
+    fn read(&self, id: ValueId) -> &B::Buffer {
+        let place = match self.plan.places[id.0] {
+            Slot::Thread(index) => &self.worker.buffers[index],
+            Slot::Block(index) => &self.group.blocks[self.block.index][index],
+        };
+        place.as_ref().expect(TAKEN)
+    }
+
+    /// The elements of a value in this block.
+    fn len(&self, id: ValueId) -> usize {
+        self.plan.values[id.0].len(self.block.images.len())
+    }
+
+    /// A value as rows of channels.
+    fn rows(&self, id: ValueId, channels: usize) -> Rows {
+        Rows { count: self.len(id) / channels, channels }
+    }
+
+    /// What a gradient's sum does with what is there: the first block of a group starts it.
+    fn sum(&self) -> Sum {
+        if self.block.index == 0 { Sum::Store } else { Sum::Add }
+    }
+
+    fn compute(&mut self, step: &Step, output: &mut B::Buffer) -> Result<()> {
+        let (on, images) = (self.backend, self.block.images.len());
+        let parameters = &self.state.parameters;
+        let input = |index: usize| self.read(step.inputs[index]);
+        let mask = || step.inputs.get(1).map(|&mask| self.read(mask));
+        let first = || step.inputs[0];
+        match step.operation {
+            Operation::Images => {
+                let host = &mut self.worker.bytes;
+                host.clear();
+                for &index in &self.batch.indices[self.block.images.clone()] {
+                    host.extend_from_slice(self.batch.split.image(index as usize));
+                }
+                on.write(host, output)
+            }
+            Operation::Indices => on.write(&self.batch.indices[self.block.images.clone()], output),
+            Operation::Labels => {
+                let host = &mut self.worker.labels;
+                host.clear();
+                let labels = self.batch.split.labels();
+                let indices = &self.batch.indices[self.block.images.clone()];
+                host.extend(indices.iter().map(|&index| labels[index as usize]));
+                on.write(host, output)
+            }
+            Operation::Augment { image: Image { height, width, channels }, mode } => {
+                let source = ImageSource::Batch;
+                let batch = ImageBatch { count: images, height, width, channels, source };
+                let augment = self.state.augment(mode);
+                on.augment(batch, &augment, input(0), input(1), output)
+            }
+            Operation::Conv2d { filters, bias, relu } => {
+                let bias = bias.map(|bias| &parameters[bias.0].values);
+                let epilogue = Epilogue { bias, relu };
+                on.conv2d_fprop(self.state.plan(filters), images, input(0), epilogue, output)
+            }
+            Operation::Conv2dDgrad { filters } => {
+                on.conv2d_dgrad(self.state.plan(filters), images, input(0), mask(), output)
+            }
+            Operation::Conv2dWgrad { filters } => {
+                let plan = self.state.plan(filters);
+                on.conv2d_wgrad(plan, images, input(0), input(1), self.sum(), output)
+            }
+            Operation::Bias { bias, channels } => {
+                let rows = self.rows(first(), channels);
+                on.bias(rows, input(0), &parameters[bias.0].values, None, output)
+            }
+            Operation::BiasBackward { channels } => {
+                on.bias_backward(self.rows(first(), channels), input(0), self.sum(), output)
+            }
+            Operation::Dense { weight, extents: [k, n] } => {
+                let product = Matmul { m: images, n, k, a: Operand::Plain, b: Operand::Plain };
+                on.matmul(&product, input(0), &parameters[weight.0].values, Sum::Store, output)
+            }
+            Operation::DenseDgrad { weight, extents: [n, k] } => {
+                let product = Matmul { m: images, n, k, a: Operand::Plain, b: Operand::Transposed };
+                on.matmul(&product, input(0), &parameters[weight.0].values, Sum::Store, output)
+            }
+            Operation::DenseWgrad { extents: [m, n] } => {
+                let product = Matmul { m, n, k: images, a: Operand::Transposed, b: Operand::Plain };
+                on.matmul(&product, input(0), input(1), self.sum(), output)
+            }
+            Operation::Activation(f) => on.activation(f, self.len(first()), input(0), output),
+            Operation::ActivationBackward(f) => {
+                on.activation_backward(f, self.len(first()), input(0), input(1), output)
+            }
+            Operation::BatchNormMoments { channels } => {
+                on.batch_norm_moments(self.rows(first(), channels), input(0), output)
+            }
+            Operation::BatchNormApply { norm, channels, activation } => {
+                let normalizer = &self.state.norms[norm.0].normalizer;
+                let rows = self.rows(first(), channels);
+                on.batch_norm_apply(activation, rows, input(0), normalizer, output)
+            }
+            Operation::BatchNormSums { norm, channels, activation } => {
+                let normalizer = &self.state.norms[norm.0].normalizer;
+                let upstream = Upstream { activation, x: input(0), dy: input(1) };
+                let rows = self.rows(first(), channels);
+                on.batch_norm_backward_sums(rows, &upstream, normalizer, output)
+            }
+            Operation::BatchNormBackward { norm, channels, activation } => {
+                let coefficients = &self.state.norms[norm.0].coefficients;
+                let upstream = Upstream { activation, x: input(0), dy: input(1) };
+                let rows = self.rows(first(), channels);
+                on.batch_norm_backward_apply(rows, &upstream, coefficients, output)
+            }
+            Operation::Pool2d(geometry) => on.pool2d(&geometry, images, input(0), output),
+            Operation::Pool2dBackward(geometry) => {
+                on.pool2d_backward(&geometry, images, input(0), input(1), output)
+            }
+            Operation::GlobalAveragePool { pixels, channels } => {
+                let geometry = GlobalAveragePool { images, pixels, channels };
+                on.global_average_pool(&geometry, input(0), output)
+            }
+            Operation::GlobalAveragePoolBackward { pixels, channels } => {
+                let geometry = GlobalAveragePool { images, pixels, channels };
+                on.global_average_pool_backward(&geometry, input(0), mask(), output)
+            }
+            Operation::Dropout { stream, rate } => {
+                let len = self.len(first());
+                let dropout = Dropout {
+                    rate,
+                    key: self.state.streams.dropout[stream],
+                    step: self.state.steps,
+                    offset: (len / images * self.block.images.start) as u64,
+                };
+                on.dropout(&dropout, len, input(0), output)
+            }
+            Operation::Add if self.writes_over(first(), step.output) => {
+                on.add_assign(self.len(first()), input(1), output)
+            }
+            Operation::Add => on.add(self.len(first()), input(0), input(1), output),
+            Operation::Concat { pixels } => {
+                let rows = images * pixels;
+                let widths = step.inputs.iter().map(|&x| self.len(x) / rows);
+                let width = widths.clone().sum();
+                let mut first = 0;
+                for (&x, channels) in step.inputs.iter().zip(widths) {
+                    let from = ChannelRange { first: 0, width: channels };
+                    let to = ChannelRange { first, width };
+                    let geometry = CopyChannels { rows, channels, from, to };
+                    on.copy_channels(&geometry, self.read(x), Sum::Store, output)?;
+                    first += channels;
+                }
+                Ok(())
+            }
+            Operation::Slice { pixels, first: start, channels } => {
+                let rows = images * pixels;
+                let from = ChannelRange { first: start, width: self.len(first()) / rows };
+                let to = ChannelRange { first: 0, width: channels };
+                let geometry = CopyChannels { rows, channels, from, to };
+                on.copy_channels(&geometry, input(0), Sum::Store, output)
+            }
+            Operation::Pad2d(geometry) => on.pad2d(&geometry, images, input(0), output),
+            Operation::Pad2dBackward(geometry) => {
+                on.pad2d_backward(&geometry, images, input(0), output)
+            }
+            Operation::Cast => on.cast(self.len(first()), input(0), output),
+            Operation::Loss => self.loss(step, output),
+        }
+    }
+    /// The loss of the block's images, added to that of the group, and its gradient.
+    fn loss(&mut self, step: &Step, output: &mut B::Buffer) -> Result<()> {
+        let mut sums = self.group.loss.take().expect(TAKEN);
+        let [logits, labels] = [step.inputs[0], step.inputs[1]];
+        let count = self.block.images.len();
+        let geometry = CrossEntropy {
+            rows: Rows { count, channels: self.len(logits) / count },
+            divisor: self.batch.indices.len() as f32,
+            sum: self.sum(),
+        };
+        let (logits, labels) = (self.read(logits), self.read(labels));
+        let outcome =
+            self.backend.cross_entropy_with_gradient(&geometry, logits, labels, &mut sums, output);
+        self.group.loss = Some(sums);
+        outcome
+    }
+
+    /// Whether the output of a step has the place of an input.
+    fn writes_over(&self, input: ValueId, output: Output) -> bool {
+        let place = |id: ValueId| self.plan.places[id.0];
+        matches!(output, Output::Value(output) if place(output) == place(input))
+    }
+}

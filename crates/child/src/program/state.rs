@@ -1,0 +1,231 @@
+//! The buffers of a program: what it learns, what its threads keep, what a group of images adds up.
+
+use nasrl_space::{Graph, Node};
+use nasrl_tensor::ops::{self, Augment, Draw};
+use nasrl_tensor::random::Key;
+use nasrl_tensor::{Backend, DType, Result};
+
+use super::ir::{Mode, Statistic};
+use super::parameters::{self, Parameter, ParameterId, Parameters};
+use super::plan::{Pool, Slots};
+use crate::recipe;
+
+/// Elements of a group's loss: the sum of the images' losses and the number of correct answers.
+pub(super) const LOSS_SUMS: usize = 2;
+
+/// What all threads read during a stage, and what is written between stages.
+pub(super) struct State<B: Backend> {
+    pub(super) parameters: Vec<Trained<B>>,
+    pub(super) norms: Vec<Norm<B>>,
+    pub(super) streams: Streams,
+    /// What becomes of images in inference.
+    pub(super) input: Augment,
+    /// How many steps were taken.
+    pub(super) steps: u64,
+}
+
+/// The keys of the random numbers that training draws.
+pub(super) struct Streams {
+    pub(super) augmentation: Key,
+    /// For each node of the graph; those that drop elements use theirs.
+    pub(super) dropout: Vec<Key>,
+}
+
+/// A buffer of parameters.
+pub(super) struct Trained<B: Backend> {
+    pub(super) len: usize,
+    pub(super) values: B::Buffer,
+    /// What the optimizer remembers.
+    pub(super) moments: Vec<B::Buffer>,
+    /// The convolution that they are the filters of.
+    pub(super) plan: Option<B::Conv2dPlan>,
+}
+
+/// A batch normalisation.
+pub(super) struct Norm<B: Backend> {
+    pub(super) constants: ops::BatchNorm,
+    pub(super) pixels: usize,
+    pub(super) parameters: ParameterId,
+    pub(super) running: B::Buffer,
+    pub(super) normalizer: B::Buffer,
+    pub(super) coefficients: B::Buffer,
+    pub(super) gradients: B::Buffer,
+}
+
+/// What a thread keeps while it runs a stage.
+pub(super) struct Worker<B: Backend> {
+    pub(super) buffers: Vec<Option<B::Buffer>>,
+    /// Images and labels on their way from the dataset.
+    pub(super) bytes: Vec<u8>,
+    pub(super) labels: Vec<u32>,
+}
+
+/// A number of consecutive images of a batch, whose gradients are added up in order.
+pub(super) struct Group<B: Backend> {
+    /// For each buffer of parameters; none where the gradient comes from a reduction.
+    pub(super) gradients: Vec<Option<B::Buffer>>,
+    pub(super) loss: Option<B::Buffer>,
+    /// The buffers of each block.
+    pub(super) blocks: Vec<Vec<Option<B::Buffer>>>,
+}
+
+impl<B: Backend> State<B> {
+    /// What becomes of images.
+    pub(super) fn augment(&self, mode: Mode) -> Augment {
+        let draw = match mode {
+            Mode::Training => Some(Draw { key: self.streams.augmentation, step: self.steps }),
+            Mode::Inference => None,
+        };
+        Augment { draw, ..self.input }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let trained = |trained: &Trained<B>| {
+            let all = trained.moments.iter().chain([&trained.values]);
+            all.map(bytes::<B>).sum::<usize>()
+        };
+        let norm = |norm: &Norm<B>| {
+            let Norm { running, normalizer, coefficients, gradients, .. } = norm;
+            [running, normalizer, coefficients, gradients].map(bytes::<B>).iter().sum::<usize>()
+        };
+        self.parameters.iter().map(trained).chain(self.norms.iter().map(norm)).sum()
+    }
+
+    /// The convolution that parameters are the filters of.
+    pub(super) fn plan(&self, filters: ParameterId) -> &B::Conv2dPlan {
+        let plan = self.parameters[filters.0].plan.as_ref();
+        plan.expect("steps of convolutions name the parameters that are filters")
+    }
+}
+
+impl Streams {
+    /// Those of a trial.
+    pub(super) fn new(graph: &Graph, seed: u64, trial: u64) -> Self {
+        let dropout = |node: &Node| Key::new(seed, trial, &format!("dropout {}", node.name));
+        Streams {
+            augmentation: Key::new(seed, trial, "augmentation"),
+            dropout: graph.nodes().iter().map(dropout).collect(),
+        }
+    }
+}
+
+impl<B: Backend> Trained<B> {
+    /// Zeros, with `moments` buffers for the optimizer; `dtype` is that of the images of the
+    /// convolution, if they are the filters of one.
+    pub(super) fn new(
+        on: &B,
+        parameter: &Parameter,
+        dtype: Option<DType>,
+        moments: usize,
+    ) -> Result<Self> {
+        let plan = parameter.convolution.as_ref().zip(dtype);
+        let zeros = || on.zeros(DType::F32, parameter.len);
+        Ok(Trained {
+            len: parameter.len,
+            values: zeros()?,
+            moments: (0..moments).map(|_| zeros()).collect::<Result<_>>()?,
+            plan: plan.map(|(geometry, dtype)| on.conv2d_plan(geometry, dtype)).transpose()?,
+        })
+    }
+}
+
+impl<B: Backend> Norm<B> {
+    /// Statistics and parameters that are zero.
+    pub(super) fn new(
+        on: &B,
+        norm: &parameters::Norm,
+        constants: &recipe::BatchNorm,
+    ) -> Result<Self> {
+        let parameters::Norm { channels, pixels, parameters } = *norm;
+        let zeros = |rows: usize| on.zeros(DType::F32, rows * channels);
+        let constants = ops::BatchNorm {
+            channels,
+            epsilon: constants.epsilon as f32,
+            momentum: constants.momentum as f32,
+            activation: None,
+        };
+        Ok(Norm {
+            constants,
+            pixels,
+            parameters,
+            running: zeros(2)?,
+            normalizer: zeros(4)?,
+            coefficients: zeros(4)?,
+            gradients: zeros(2)?,
+        })
+    }
+
+    /// Normalises by the running statistics from now on.
+    pub(super) fn use_running(&mut self, on: &B, parameters: &B::Buffer) -> Result<()> {
+        let Norm { constants, running, normalizer, .. } = self;
+        on.batch_norm_running_normalizer(constants, parameters, running, normalizer)
+    }
+
+    /// Makes a statistic of the values of a batch's blocks, each with its number of images.
+    pub(super) fn combine(
+        &mut self,
+        on: &B,
+        statistic: Statistic,
+        blocks: &[(&B::Buffer, usize)],
+        parameters: &B::Buffer,
+    ) -> Result<()> {
+        let Norm { constants, pixels, running, normalizer, coefficients, gradients, .. } = self;
+        let rows = |images: usize| images * *pixels;
+        match statistic {
+            Statistic::Normalizer => {
+                let moments = |&(buffer, images)| ops::Moments { rows: rows(images), buffer };
+                let moments: Vec<ops::Moments<'_, B>> = blocks.iter().map(moments).collect();
+                on.batch_norm_normalizer(constants, &moments, parameters, running, normalizer)
+            }
+            Statistic::Coefficients => {
+                let count = rows(blocks.iter().map(|(_, images)| images).sum());
+                let rows = ops::Rows { count, channels: constants.channels };
+                let sums: Vec<&B::Buffer> = blocks.iter().map(|(buffer, _)| *buffer).collect();
+                on.batch_norm_coefficients(rows, &sums, normalizer, gradients, coefficients)
+            }
+        }
+    }
+}
+
+impl<B: Backend> Worker<B> {
+    pub(super) fn new(on: &B, slots: &Slots) -> Result<Self> {
+        let buffers = buffers(on, &slots.thread)?;
+        Ok(Worker { buffers, bytes: Vec::new(), labels: Vec::new() })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.buffers.iter().flatten().map(bytes::<B>).sum()
+    }
+}
+
+impl<B: Backend> Group<B> {
+    /// A group of so many blocks.
+    pub(super) fn new(
+        on: &B,
+        parameters: &Parameters,
+        slots: &Slots,
+        blocks: usize,
+    ) -> Result<Self> {
+        let gradient = |parameter: &Parameter| match parameter.norm {
+            Some(_) => Ok(None),
+            None => on.zeros(DType::F32, parameter.len).map(Some),
+        };
+        Ok(Group {
+            gradients: parameters.trained.iter().map(gradient).collect::<Result<_>>()?,
+            loss: Some(on.zeros(DType::F32, LOSS_SUMS)?),
+            blocks: (0..blocks).map(|_| buffers(on, &slots.block)).collect::<Result<_>>()?,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.gradients.iter().chain(self.blocks.iter().flatten()).flatten().map(bytes::<B>).sum()
+    }
+}
+
+fn buffers<B: Backend>(on: &B, pool: &Pool) -> Result<Vec<Option<B::Buffer>>> {
+    pool.buffers.iter().map(|room| on.zeros(room.dtype, room.elements).map(Some)).collect()
+}
+
+fn bytes<B: Backend>(buffer: &B::Buffer) -> usize {
+    B::capacity(buffer) * B::dtype(buffer).size()
+}

@@ -1,0 +1,65 @@
+//! How a batch is cut into pieces of work.
+
+use std::ops::Range;
+
+use nasrl_space::Graph;
+
+use crate::recipe::Precision;
+
+/// How a batch is cut into pieces of work.
+///
+/// Blocks and groups decide in which order sums are made, and so the last bits of the results;
+/// threads only decide what runs when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Threads that take groups in turn.
+    pub threads: usize,
+    /// Images that go through the network together.
+    pub block: usize,
+    /// Images whose gradients are summed up before those of other groups join; a multiple of
+    /// `block`.
+    pub group: usize,
+}
+
+/// Images that go through the network together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Within its group.
+    pub(crate) index: usize,
+    /// Places in the batch.
+    pub(crate) images: Range<usize>,
+}
+
+/// Eight groups of a batch of 128: enough for the threads to balance, few enough that adding up
+/// their gradients costs next to nothing.
+const GROUP: usize = 16;
+
+/// What the activations of a block and their gradients may take: a second-level cache of most
+/// processors.
+const CACHE: usize = 1 << 20;
+
+impl Schedule {
+    /// For a CPU: as many images in a block as fit into a core's cache with all their activations,
+    /// so that they are still there when the backward pass asks for them.
+    pub fn cpu(graph: &Graph, precision: Precision, threads: usize) -> Self {
+        let elements: usize = graph.nodes().iter().map(|node| node.shape.elements()).sum();
+        let size = match precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        };
+        let fit = (CACHE / (2 * size * elements).max(1)).clamp(1, GROUP);
+        Schedule { threads, block: 1 << fit.ilog2(), group: GROUP }
+    }
+
+    /// The blocks of a group of a batch of `images`, in order.
+    pub(crate) fn blocks(
+        &self,
+        images: usize,
+        group: usize,
+    ) -> impl Iterator<Item = Block> + use<> {
+        let size = self.block;
+        let (start, end) = (group * self.group, images.min((group + 1) * self.group));
+        let starts = (start..end).step_by(size).enumerate();
+        starts.map(move |(index, first)| Block { index, images: first..end.min(first + size) })
+    }
+}

@@ -1,0 +1,114 @@
+//! How fast children train.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use nasrl_space::Graph;
+use nasrl_tensor::Cpu;
+use nasrl_tensor::random::{Key, Philox};
+use rand_core::Rng;
+
+use crate::TrainError;
+use crate::data::{ImageShape, Split};
+use crate::program::{Batch, Lowering, Options, Program};
+use crate::recipe::Recipe;
+use crate::schedule::Schedule;
+use crate::weights::Weights;
+
+/// How training speed is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Throughput {
+    /// Steps that are timed together.
+    pub steps: usize,
+    /// How often that is repeated.
+    pub repeats: usize,
+    /// Children that are trained at the same time, each with threads of its own.
+    pub jobs: usize,
+    /// Threads of each child.
+    pub threads: usize,
+}
+
+/// Steps before the first that is timed.
+const WARM_UP: usize = 5;
+
+/// Batches of random images that are trained on in turn.
+const BATCHES: usize = 4;
+
+/// Training images a second on random images: the median over the repeats, added up over the
+/// children. Everything a training step does is in it, from the images' bytes to the optimizer.
+///
+/// # Errors
+/// Those of [`train`](crate::train) that are not about data.
+pub fn throughput(graph: &Graph, recipe: &Recipe, options: &Throughput) -> Result<f64, TrainError> {
+    let split = random_images(graph, BATCHES * recipe.batch)?;
+    let start = Barrier::new(options.jobs);
+    thread::scope(|scope| {
+        let job = || time(graph, recipe, options, &split, &start);
+        let jobs: Vec<_> = (0..options.jobs).map(|_| scope.spawn(job)).collect();
+        let rates = jobs
+            .into_iter()
+            .map(|job| job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        rates.sum()
+    })
+}
+
+/// One child's images a second. All children begin each repeat together.
+fn time(
+    graph: &Graph,
+    recipe: &Recipe,
+    options: &Throughput,
+    split: &Split,
+    start: &Barrier,
+) -> Result<f64, TrainError> {
+    let schedule = Schedule::cpu(graph, recipe.precision, options.threads);
+    let input = recipe.input(split);
+    let compile = Options { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
+    let program = Program::new(&Cpu::serial(), graph, recipe, &compile).and_then(|mut program| {
+        program.load(&Weights::initial(graph, 0, 0))?;
+        Ok(program)
+    });
+    let indices: Vec<u32> = (0..split.len() as u32).collect();
+    let mut batches = indices.chunks(recipe.batch).cycle();
+    let mut run = |program: &mut Program<Cpu>, steps: usize| {
+        for indices in batches.by_ref().take(steps) {
+            program.backpropagate(&Batch { split, indices })?;
+            program.update(recipe.learning_rate)?;
+        }
+        Ok::<_, TrainError>(())
+    };
+    let mut outcome = program;
+    let mut seconds = Vec::new();
+    for repeat in 0..=options.repeats {
+        start.wait();
+        let steps = if repeat == 0 { WARM_UP } else { options.steps };
+        let started = Instant::now();
+        outcome = outcome.and_then(|mut program| run(&mut program, steps).map(|()| program));
+        if repeat > 0 {
+            seconds.push(started.elapsed().as_secs_f64());
+        }
+    }
+    outcome.map(|_| (options.steps * recipe.batch) as f64 / median(&mut seconds))
+}
+
+fn random_images(graph: &Graph, count: usize) -> Result<Split, TrainError> {
+    let image = graph.input_shape();
+    let classes = graph.node(graph.output()).shape.elements() as u32;
+    let shape = ImageShape { height: image.height, width: image.width, channels: image.channels };
+    let mut stream = Philox::new(Key::new(0, 0, "random images"));
+    let mut images = vec![0; count * shape.bytes()];
+    stream.fill_bytes(&mut images);
+    let labels = (0..count).map(|_| stream.below(classes)).collect();
+    Ok(Split::new(shape, images, labels)?)
+}
+
+/// The median; of an even number the mean of the middle two.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values {
+        [] => f64::NAN,
+        values if values.len().is_multiple_of(2) => (values[middle - 1] + values[middle]) / 2.0,
+        values => values[middle],
+    }
+}

@@ -1,0 +1,355 @@
+//! Training a child from its first weights to its accuracies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nasrl_space::Graph;
+use nasrl_tensor::random::{Key, Philox};
+use nasrl_tensor::{Backend, Cpu};
+
+use crate::TrainError;
+use crate::data::{Dataset, Split};
+use crate::program::{Batch, Lowering, Options, Program, Score};
+use crate::recipe::{Order, Recipe};
+use crate::schedule::Schedule;
+use crate::weights::Weights;
+
+/// How a training runs, apart from what the recipe says. The result depends on `seed`, `trial`,
+/// `weights` and `steps` alone.
+pub struct Training<'a> {
+    /// The run's seed.
+    pub seed: u64,
+    /// The number of the trial within its run. With the seed it is the key of everything random:
+    /// initial weights, order of images, dropout, augmentation.
+    pub trial: u64,
+    /// Threads to train with.
+    pub threads: usize,
+    /// Ends the training with [`TrainError::Cancelled`] at its next step once it is true.
+    pub cancel: Option<&'a AtomicBool>,
+    /// Is told of every epoch as it ends.
+    pub on_epoch: Option<&'a mut dyn FnMut(&Epoch)>,
+    /// What to start from instead of random weights.
+    pub weights: Option<&'a Weights>,
+    /// Ends the training after so many steps.
+    pub steps: Option<u64>,
+    /// Every how many steps [`Trained::losses`] notes the loss; 0 for never.
+    pub log_every: u64,
+    /// Whether test images are looked at.
+    pub test: Test,
+}
+
+/// Whether test images are looked at after the training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Test {
+    /// They are not: a search must not know them.
+    #[default]
+    Skip,
+    /// The accuracy on them is measured, if there are any.
+    Measure,
+}
+
+/// A part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The images that children are trained on.
+    Training,
+    /// Those that a search compares children on.
+    Validation,
+    /// Those that a search never sees.
+    Test,
+}
+
+/// A child that was trained.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// What each epoch came to.
+    pub epochs: Vec<Epoch>,
+    /// The noted losses.
+    pub losses: Vec<StepLoss>,
+    /// The weights at the end.
+    pub weights: Weights,
+    /// The accuracy on the test images, if it was asked for and there are any.
+    pub test_accuracy: Option<f64>,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub number: usize,
+    /// The mean loss over the images, in nats, each as the network was when it came.
+    pub loss: f64,
+    /// The accuracy on the images, each as the network was when it came.
+    pub training_accuracy: f64,
+    /// The accuracy on the validation images after the epoch; `None` without any.
+    pub validation_accuracy: Option<f64>,
+    /// Training images a second, validation not counted.
+    pub images_per_second: f64,
+}
+
+/// The loss of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLoss {
+    /// Counted from 1, through all epochs.
+    pub step: u64,
+    /// The mean over the batch, in nats.
+    pub loss: f32,
+}
+
+/// How a network does on a split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean cross-entropy, in nats.
+    pub loss: f64,
+    /// The part of the images that it classifies correctly.
+    pub accuracy: f64,
+}
+
+/// Trains a network on the CPU.
+///
+/// # Errors
+/// Every [`TrainError`].
+pub fn train(
+    graph: &Graph,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    training: Training<'_>,
+) -> Result<Trained, TrainError> {
+    let schedule = Schedule::cpu(graph, recipe.precision, training.threads.max(1));
+    train_on(&Cpu::serial(), schedule, graph, recipe, dataset, training)
+}
+
+/// [`train`] on a backend whose operations run in the thread that calls them, with a schedule that
+/// suits it.
+///
+/// # Errors
+/// Every [`TrainError`].
+pub fn train_on<B: Backend>(
+    backend: &B,
+    schedule: Schedule,
+    graph: &Graph,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    mut training: Training<'_>,
+) -> Result<Trained, TrainError> {
+    check_shapes(graph, dataset)?;
+    let (seed, trial) = (training.seed, training.trial);
+    let input = recipe.input(&dataset.train);
+    let options = Options { lowering: Lowering::Fused, schedule, input, seed, trial };
+    let mut program = Program::new(backend, graph, recipe, &options)?;
+    match training.weights {
+        Some(weights) => program.load(weights)?,
+        None => program.load(&Weights::initial(graph, seed, trial))?,
+    }
+    let mut course = Course::new(recipe, dataset.train.len(), &training);
+    let mut epochs = Vec::new();
+    while !course.is_over() {
+        let epoch = course.epoch(&mut program, dataset, training.cancel)?;
+        if let Some(on_epoch) = &mut training.on_epoch {
+            on_epoch(&epoch);
+        }
+        epochs.push(epoch);
+    }
+    let test = match training.test {
+        Test::Skip => None,
+        Test::Measure => dataset.test()?,
+    };
+    let test = test.map(|test| measure(&mut program, &test, recipe.batch, training.cancel));
+    let test = test.transpose()?;
+    let test_accuracy = test.map(|test| test.accuracy);
+    Ok(Trained { epochs, losses: course.losses, weights: program.weights()?, test_accuracy })
+}
+
+/// The loss and the accuracy of weights on a part of a dataset, on the CPU; `None` if the dataset
+/// has not got it.
+///
+/// # Errors
+/// [`TrainError::Weights`] if they are those of another network, and those of [`train`] that are
+/// not about training.
+pub fn evaluate(
+    graph: &Graph,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    weights: &Weights,
+    on: Part,
+) -> Result<Option<Evaluation>, TrainError> {
+    check_shapes(graph, dataset)?;
+    let split = match on {
+        Part::Training => Some(Arc::clone(&dataset.train)),
+        Part::Validation => dataset.validation.clone(),
+        Part::Test => dataset.test()?,
+    };
+    let Some(split) = split else { return Ok(None) };
+    let schedule = Schedule::cpu(graph, recipe.precision, rayon::current_num_threads());
+    let input = recipe.input(&dataset.train);
+    let options = Options { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
+    let mut program = Program::new(&Cpu::serial(), graph, recipe, &options)?;
+    program.load(weights)?;
+    measure(&mut program, &split, recipe.batch, None).map(Some)
+}
+
+/// Where a training is.
+struct Course<'a> {
+    recipe: &'a Recipe,
+    log_every: u64,
+    /// The order of the images, put anew by `shuffle` each epoch.
+    order: Vec<u32>,
+    shuffle: Philox,
+    epoch: usize,
+    step: u64,
+    last_step: u64,
+    steps_of_schedule: u64,
+    losses: Vec<StepLoss>,
+}
+
+impl<'a> Course<'a> {
+    fn new(recipe: &'a Recipe, images: usize, training: &Training<'_>) -> Self {
+        let steps = (recipe.epochs * images.div_ceil(recipe.batch)) as u64;
+        Course {
+            recipe,
+            log_every: training.log_every,
+            order: (0..images as u32).collect(),
+            shuffle: Philox::new(Key::new(training.seed, training.trial, "order of images")),
+            epoch: 0,
+            step: 0,
+            last_step: training.steps.map_or(steps, |limit| limit.min(steps)),
+            steps_of_schedule: steps,
+            losses: Vec::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.step >= self.last_step
+    }
+
+    /// Trains for an epoch, or what is left of the training.
+    fn epoch<B: Backend>(
+        &mut self,
+        program: &mut Program<B>,
+        dataset: &Dataset,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Epoch, TrainError> {
+        if self.recipe.order == Order::Shuffled {
+            self.shuffle.shuffle(&mut self.order);
+        }
+        let order = std::mem::take(&mut self.order);
+        let started = Instant::now();
+        let mut total = Total::default();
+        let left = (self.last_step - self.step) as usize;
+        for (index, indices) in order.chunks(self.recipe.batch).take(left).enumerate() {
+            check_cancelled(cancel)?;
+            let score = self.step(program, &Batch { split: &dataset.train, indices })?;
+            if !score.loss.is_finite() {
+                let (epoch, step) = (self.epoch + 1, index + 1);
+                return Err(TrainError::Nan { epoch, step, loss: score.loss });
+            }
+            total.add(score, indices.len());
+        }
+        let seconds = started.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
+        self.order = order;
+        self.epoch += 1;
+        let validation = dataset.validation.as_deref();
+        let validation = validation
+            .map(|split| measure(program, split, self.recipe.batch, cancel))
+            .transpose()?;
+        let Evaluation { loss, accuracy } = total.mean();
+        Ok(Epoch {
+            number: self.epoch,
+            loss,
+            training_accuracy: accuracy,
+            validation_accuracy: validation.map(|validation| validation.accuracy),
+            images_per_second: total.images as f64 / seconds,
+        })
+    }
+
+    fn step<B: Backend>(
+        &mut self,
+        program: &mut Program<B>,
+        batch: &Batch<'_>,
+    ) -> Result<Score, TrainError> {
+        let rate = self.recipe.learning_rate_at(self.epoch, self.step, self.steps_of_schedule);
+        let score = program.backpropagate(batch)?;
+        program.update(rate)?;
+        self.step += 1;
+        if self.log_every > 0 && self.step.is_multiple_of(self.log_every) {
+            self.losses.push(StepLoss { step: self.step, loss: score.loss });
+        }
+        Ok(score)
+    }
+}
+
+/// The loss and the accuracy on a split, by batches.
+fn measure<B: Backend>(
+    program: &mut Program<B>,
+    split: &Split,
+    batch: usize,
+    cancel: Option<&AtomicBool>,
+) -> Result<Evaluation, TrainError> {
+    let indices: Vec<u32> = (0..split.len() as u32).collect();
+    let mut total = Total::default();
+    for indices in indices.chunks(batch) {
+        check_cancelled(cancel)?;
+        total.add(program.evaluate(&Batch { split, indices })?, indices.len());
+    }
+    Ok(total.mean())
+}
+
+fn check_cancelled(cancel: Option<&AtomicBool>) -> Result<(), TrainError> {
+    match cancel {
+        Some(cancel) if cancel.load(Ordering::Relaxed) => Err(TrainError::Cancelled),
+        _ => Ok(()),
+    }
+}
+
+/// Scores added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    loss: f64,
+    correct: usize,
+    images: usize,
+}
+
+impl Total {
+    fn add(&mut self, score: Score, images: usize) {
+        self.loss += f64::from(score.loss) * images as f64;
+        self.correct += score.correct;
+        self.images += images;
+    }
+
+    fn mean(&self) -> Evaluation {
+        let images = self.images as f64;
+        Evaluation { loss: self.loss / images, accuracy: self.correct as f64 / images }
+    }
+}
+
+impl Default for Training<'_> {
+    /// Seed and trial 0, one thread, random weights, the whole recipe, and nothing beside it.
+    fn default() -> Self {
+        Training {
+            seed: 0,
+            trial: 0,
+            threads: 1,
+            cancel: None,
+            on_epoch: None,
+            weights: None,
+            steps: None,
+            log_every: 0,
+            test: Test::Skip,
+        }
+    }
+}
+
+fn check_shapes(graph: &Graph, dataset: &Dataset) -> Result<(), TrainError> {
+    let (network, found) = (graph.input_shape(), dataset.shape);
+    if [network.height, network.width, network.channels]
+        != [found.height, found.width, found.channels]
+    {
+        return Err(TrainError::Images { network, dataset: found });
+    }
+    let (network, classes) = (graph.node(graph.output()).shape.elements(), dataset.classes.len());
+    if network != classes {
+        return Err(TrainError::Classes { network, dataset: classes });
+    }
+    Ok(())
+}
