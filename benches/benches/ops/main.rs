@@ -7,11 +7,15 @@ mod add;
 mod augment;
 mod batch_norm;
 mod bias;
+mod categorical;
+mod clip;
 mod concat;
 mod conv2d;
 mod cross_entropy;
 mod dropout;
+mod embedding;
 mod global_average_pool;
+mod lstm_cell;
 mod matmul;
 mod optimizer;
 mod pad;
@@ -25,11 +29,15 @@ criterion::criterion_group!(
     augment::bench,
     batch_norm::bench,
     bias::bench,
+    categorical::bench,
+    clip::bench,
     concat::bench,
     conv2d::bench,
     cross_entropy::bench,
     dropout::bench,
+    embedding::bench,
     global_average_pool::bench,
+    lstm_cell::bench,
     matmul::bench,
     optimizer::bench,
     pad::bench,

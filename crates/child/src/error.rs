@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use nasrl_space::Image;
 
+use crate::Schedule;
 use crate::data::{DataError, ImageShape};
 
 /// Why a child was not trained to its end.
@@ -19,7 +20,7 @@ pub enum TrainError {
         /// Within the epoch, counted from 1.
         step: usize,
         /// NaN or infinite.
-        loss: f32,
+        loss: f64,
     },
     /// The caller's flag was raised.
     #[error("training was cancelled")]
@@ -57,6 +58,12 @@ pub enum TrainError {
     /// Test images that cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A schedule with nothing of something.
+    #[error("{schedule:?}: threads, block and group must be at least 1")]
+    Schedule {
+        /// The schedule.
+        schedule: Schedule,
+    },
     /// The operating system refused the threads.
     #[error("{threads} threads cannot be started: {source}; use fewer")]
     Threads {

@@ -16,7 +16,7 @@ impl Recipe {
                 Normalisation::Whitening => ops::Normalisation::Whitening,
             },
             crop: match self.augmentation.crop {
-                Crop::None => ops::Crop::None,
+                Crop::None {} => ops::Crop::None,
                 Crop::Pad { by } => ops::Crop::Pad { by },
                 Crop::Upsample { by } => ops::Crop::Upsample { by },
             },

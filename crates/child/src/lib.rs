@@ -1,3 +1,52 @@
-//! Compiles an architecture to a program, trains it and measures its accuracy.
+//! Children: networks that are compiled, trained and measured.
+//!
+//! [`train`] takes a layer graph of `nasrl-space`, a [`Recipe`] and a dataset ([`data`]), and
+//! returns [`Weights`] and accuracies. It knows nothing of where the graph came from or what its
+//! accuracy is used for; policies and searches must not become known here.
+//!
+//! ```
+//! use nasrl_child::data::{Dataset, ValidationSplit};
+//! use nasrl_child::{Recipe, Training, train};
+//! use nasrl_space::{Image, Space};
+//!
+//! let dataset = Dataset::embedded(ValidationSplit::Standard)?;
+//! let space = Space::reference();
+//! let image = Image { height: 28, width: 28, channels: 1 };
+//! let graph = space.build(&space.parse("1,16,3,16,1,16,1,16")?, image, 10)?;
+//!
+//! let training = Training { seed: 1, steps: Some(10), log_every: 1, ..Training::default() };
+//! let trained = train(&graph, &Recipe::reference(), &dataset, training)?;
+//! assert!(trained.losses[9].loss < trained.losses[0].loss);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A network is compiled to a [`Program`] before it is trained: steps over buffers that are planned
+//! once, with everything fused that one pass over memory can do, and no allocation of activations
+//! afterwards. The alternative, a tape of tensors as frameworks have it, would be simpler and run
+//! the same kernels, but moves every activation through memory several times more.
+//!
+//! A [`Schedule`] cuts batches into blocks that stay in a core's cache from the input to the last
+//! gradient. The cut depends on the network and never on the threads, and sums are made in order:
+//! seed and trial decide every bit of the result on one instruction set, with any number of
+//! threads and whatever trains beside it.
 
 pub mod data;
+mod error;
+mod input;
+mod program;
+pub mod recipe;
+mod schedule;
+mod team;
+mod throughput;
+mod train;
+mod weights;
+
+pub use error::{RecipeError, TrainError, WeightsError};
+pub use program::{Batch, Lowering, Program, ProgramOptions, Score};
+pub use recipe::Recipe;
+pub use schedule::Schedule;
+pub use throughput::{Throughput, throughput};
+pub use train::{
+    Epoch, Evaluation, Part, StepLoss, Test, Trained, Training, evaluate, train, train_on,
+};
+pub use weights::Weights;

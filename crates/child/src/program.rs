@@ -28,8 +28,8 @@ use crate::team::Team;
 use crate::weights::Weights;
 use ir::Mode;
 use lower::Lowerer;
-use parameters::{ParameterId, Parameters, Place};
-use plan::{Plan, Slot, Slots};
+use parameters::{NormId, ParameterId, Parameters, Place};
+use plan::{Plan, Slots};
 use run::Run;
 use state::{Group, LOSS_SUMS, Norm, State, Streams, Trained, Worker};
 
@@ -52,7 +52,7 @@ pub struct Program<B: Backend> {
 
 /// How a program is made, apart from the recipe.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct ProgramOptions {
     /// How the graph becomes steps.
     pub lowering: Lowering,
     /// How a batch is cut.
@@ -87,16 +87,17 @@ impl<B: Backend> Program<B> {
     /// Compiles a network. Its weights are zero until [`Program::load`].
     ///
     /// # Errors
-    /// [`TrainError::OutOfMemory`], [`TrainError::Threads`], or a value of the recipe out of its
-    /// range.
+    /// [`TrainError::OutOfMemory`], [`TrainError::Threads`], or a value of the recipe or the options
+    /// out of its range.
     pub fn new(
         backend: &B,
         graph: &Graph,
         recipe: &Recipe,
-        options: &Options,
+        options: &ProgramOptions,
     ) -> Result<Self, TrainError> {
         recipe.validate()?;
         let schedule = options.schedule;
+        schedule.check()?;
         let Image { height, width, channels } = graph.input_shape();
         let (count, source) = (recipe.batch, ImageSource::Batch);
         options.input.check(ImageBatch { count, height, width, channels, source })?;
@@ -191,7 +192,8 @@ impl<B: Backend> Program<B> {
         self.named(|place, values| {
             let Place::Trained(id, _) = place else { return Ok(()) };
             let mut part = vec![0.0; values.len()];
-            for gradient in gradients(&self.groups[..self.used], &self.state.norms, id.0) {
+            let of = (id.0, self.state.parameters[id.0].norm);
+            for gradient in gradients(&self.groups[..self.used], &self.state.norms, of) {
                 self.backend.read(gradient, &mut part)?;
                 values.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             }
@@ -221,8 +223,8 @@ impl<B: Backend> Program<B> {
         let step = self.recipe.step(rate, *steps);
         let (on, groups, norms) = (&self.backend, &self.groups[..self.used], &norms[..]);
         self.team.for_each(&mut self.workers, parameters, |_, index, parameter| {
-            let gradients: Vec<_> = gradients(groups, norms, index).collect();
-            let Trained { len, values, moments, plan } = parameter;
+            let Trained { len, norm, values, moments, plan } = parameter;
+            let gradients: Vec<_> = gradients(groups, norms, (index, *norm)).collect();
             on.optimizer_step(*len, &step, values, &gradients, moments)?;
             plan.as_mut().map_or(Ok(()), |plan| on.conv2d_load(plan, values))
         })?;
@@ -238,10 +240,7 @@ impl<B: Backend> Program<B> {
     /// # Panics
     /// As [`Program::backpropagate`].
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
-        for norm in &mut self.state.norms {
-            let parameters = &self.state.parameters[norm.parameters.0].values;
-            norm.use_running(&self.backend, parameters)?;
-        }
+        self.state.use_running(&self.backend)?;
         self.run(Mode::Inference, batch)
     }
 
@@ -270,18 +269,12 @@ impl<B: Backend> Program<B> {
                 })
             })?;
             for reduction in &stage.reductions {
-                let Slot::Block(slot) = plan.places[reduction.value.0] else { continue };
-                let blocks = (0..used).flat_map(|number| {
-                    let group = &self.groups[number];
-                    let block = move |block: Block| {
-                        Some((group.blocks[block.index][slot].as_ref()?, block.images.len()))
-                    };
-                    schedule.blocks(images, number).filter_map(block)
+                let slot = plan.block_slot(reduction.value);
+                let blocks = self.groups[..used].iter().enumerate().flat_map(|(number, group)| {
+                    let sized = move |block: Block| (group.block(block.index, slot), block.len());
+                    schedule.blocks(images, number).map(sized)
                 });
-                let State { parameters, norms, .. } = &mut self.state;
-                let norm = &mut norms[reduction.norm.0];
-                let parameters = &parameters[norm.parameters.0].values;
-                norm.combine(on, reduction.statistic, &blocks.collect::<Vec<_>>(), parameters)?;
+                self.state.reduce(on, reduction, &blocks.collect::<Vec<_>>())?;
             }
         }
         self.score(used)
@@ -314,15 +307,12 @@ impl<B: Backend> Program<B> {
     }
 }
 
-/// The parts of a parameter's gradient, in order.
+/// The parts of the gradient of the parameters of a buffer, in order.
 fn gradients<'a, B: Backend>(
     groups: &'a [Group<B>],
     norms: &'a [Norm<B>],
-    parameter: usize,
+    (buffer, norm): (usize, Option<NormId>),
 ) -> impl Iterator<Item = &'a B::Buffer> {
-    let of_norm = norms.iter().filter(move |norm| norm.parameters.0 == parameter);
-    groups
-        .iter()
-        .filter_map(move |group| group.gradients[parameter].as_ref())
-        .chain(of_norm.map(|norm| &norm.gradients))
+    let of_groups = groups.iter().filter_map(move |group| group.gradients[buffer].as_ref());
+    of_groups.chain(norm.map(|norm| &norms[norm.0].gradients))
 }

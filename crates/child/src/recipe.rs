@@ -55,8 +55,8 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Schedule {
-    /// It stays.
-    Constant,
+    /// It stays. (With braces, or serde would let other keys pass beside the kind.)
+    Constant {},
     /// It is multiplied by `factor` after each of the epochs in `after`, which ascend.
     #[serde(rename_all = "kebab-case")]
     Step {
@@ -154,20 +154,17 @@ pub enum Flip {
 }
 
 /// What a piece of the image's own size is cut out of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Crop {
     /// The image itself, so that nothing is cut.
-    #[default]
-    None,
+    None {},
     /// The image with zeros around it.
-    #[serde(rename_all = "kebab-case")]
     Pad {
         /// Rows and columns of zeros on each side.
         by: usize,
     },
     /// The image enlarged, bilinearly. Evaluation takes the centre of the same enlarged image.
-    #[serde(rename_all = "kebab-case")]
     Upsample {
         /// Rows and columns by which it is larger.
         by: usize,
@@ -204,7 +201,7 @@ impl Recipe {
             batch: 128,
             order: Order::Shuffled,
             learning_rate: 0.001,
-            schedule: Schedule::Constant,
+            schedule: Schedule::Constant {},
             optimizer: Optimizer::Adam {
                 beta1: adam_beta1(),
                 beta2: adam_beta2(),
@@ -248,7 +245,7 @@ impl Recipe {
     /// The step size of a step, both counted from 0.
     pub(crate) fn learning_rate_at(&self, epoch: usize, step: u64, steps: u64) -> f64 {
         let part = match &self.schedule {
-            Schedule::Constant => 1.0,
+            Schedule::Constant {} => 1.0,
             Schedule::Step { after, factor } => {
                 let falls = after.iter().filter(|&&after| epoch >= after).count();
                 factor.powi(falls as i32)
@@ -277,7 +274,7 @@ impl Recipe {
         let decay = self.weight_decay;
         check("weight-decay", decay, not_negative(decay), "0 or more, and finite")?;
         match &self.schedule {
-            Schedule::Constant => {}
+            Schedule::Constant {} => {}
             Schedule::Step { after, factor } => {
                 let rule = "ascending numbers of epochs";
                 check("schedule.after", format!("{after:?}"), after.is_sorted(), rule)?;
@@ -324,6 +321,12 @@ impl Optimizer {
 impl Default for Recipe {
     fn default() -> Self {
         Self::reference()
+    }
+}
+
+impl Default for Crop {
+    fn default() -> Self {
+        Crop::None {}
     }
 }
 
@@ -378,7 +381,7 @@ mod tests {
             Recipe { learning_rate: 2.0, schedule, ..Recipe::reference() }
                 .learning_rate_at(epoch, step, 100)
         };
-        assert_eq!(rate(Schedule::Constant, 7, 99), 2.0);
+        assert_eq!(rate(Schedule::Constant {}, 7, 99), 2.0);
         let step = Schedule::Step { after: vec![2, 5], factor: 0.5 };
         for (epoch, expected) in [(0, 2.0), (1, 2.0), (2, 1.0), (4, 1.0), (5, 0.5), (9, 0.5)] {
             assert_eq!(rate(step.clone(), epoch, 0), expected, "epoch {epoch}");
@@ -416,6 +419,54 @@ mod tests {
         }
         for recipe in [Recipe::reference(), Recipe::paper()] {
             recipe.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn toml_gives_recipes_back() {
+        for recipe in [Recipe::reference(), Recipe::paper()] {
+            let text = toml::to_string(&recipe).unwrap();
+            assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe, "{text}");
+        }
+        let text = r#"
+            epochs = 3
+            schedule = { kind = "step", after = [1, 2] }
+            optimizer = { kind = "sgd", momentum = 0.9, nesterov = true }
+            normalisation = "per-channel"
+            augmentation = { crop = { kind = "pad", by = 4 }, flip = "horizontal", cutout = 8 }
+            batch-norm = { epsilon = 0.001 }
+            precision = "bf16"
+        "#;
+        let expected = Recipe {
+            epochs: 3,
+            schedule: Schedule::Step { after: vec![1, 2], factor: 0.1 },
+            optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+            normalisation: Normalisation::PerChannel,
+            augmentation: Augmentation {
+                crop: Crop::Pad { by: 4 },
+                flip: Flip::Horizontal,
+                cutout: 8,
+            },
+            batch_norm: BatchNorm { epsilon: 0.001, ..BatchNorm::default() },
+            precision: Precision::Bf16,
+            ..Recipe::reference()
+        };
+        assert_eq!(toml::from_str::<Recipe>(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        for text in [
+            "epoch = 3",
+            "optimizer = { kind = \"adam\", momentum = 0.9 }",
+            "optimizer = { kind = \"lion\" }",
+            "schedule = { kind = \"constant\", last = 0 }",
+            "augmentation = { mirror = true }",
+            "augmentation = { crop = { kind = \"none\", by = 4 } }",
+            "batch-norm = { decay = 0.9 }",
+            "precision = \"fp8\"",
+        ] {
+            assert!(toml::from_str::<Recipe>(text).is_err(), "{text}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use nasrl_space::Graph;
+use nasrl_space::{Graph, Op};
 
+use crate::TrainError;
 use crate::recipe::Precision;
 
 /// How a batch is cut into pieces of work.
@@ -16,8 +17,7 @@ pub struct Schedule {
     pub threads: usize,
     /// Images that go through the network together.
     pub block: usize,
-    /// Images whose gradients are summed up before those of other groups join; a multiple of
-    /// `block`.
+    /// Images whose gradients are summed up before those of other groups join.
     pub group: usize,
 }
 
@@ -34,21 +34,35 @@ pub(crate) struct Block {
 /// their gradients costs next to nothing.
 const GROUP: usize = 16;
 
-/// What the activations of a block and their gradients may take: a second-level cache of most
-/// processors.
+/// What a block may take, in bytes: a second-level cache of most processors.
 const CACHE: usize = 1 << 20;
 
 impl Schedule {
-    /// For a CPU: as many images in a block as fit into a core's cache with all their activations,
-    /// so that they are still there when the backward pass asks for them.
+    /// For a CPU: as many images in a block as fit into a core's cache.
+    ///
+    /// Without batch normalisation that is with all their activations and gradients, so that those
+    /// are still there when the backward pass asks for them. With it every layer ends a stage, and
+    /// its input, output and gradient are what counts.
     pub fn cpu(graph: &Graph, precision: Precision, threads: usize) -> Self {
-        let elements: usize = graph.nodes().iter().map(|node| node.shape.elements()).sum();
+        let elements = graph.nodes().iter().map(|node| node.shape.elements());
+        let normalised = graph.nodes().iter().any(|node| node.op == Op::BatchNorm);
+        let elements =
+            if normalised { 3 * elements.max().unwrap_or(1) } else { 2 * elements.sum::<usize>() };
         let size = match precision {
             Precision::F32 => 4,
             Precision::Bf16 => 2,
         };
-        let fit = (CACHE / (2 * size * elements).max(1)).clamp(1, GROUP);
-        Schedule { threads, block: 1 << fit.ilog2(), group: GROUP }
+        let fit = (CACHE / (size * elements).max(1)).clamp(1, GROUP);
+        Schedule { threads: threads.max(1), block: 1 << fit.ilog2(), group: GROUP }
+    }
+
+    /// Whether there is something of everything.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let Schedule { threads, block, group } = *self;
+        if threads.min(block).min(group) == 0 {
+            return Err(TrainError::Schedule { schedule: *self });
+        }
+        Ok(())
     }
 
     /// The blocks of a group of a batch of `images`, in order.
@@ -61,5 +75,12 @@ impl Schedule {
         let (start, end) = (group * self.group, images.min((group + 1) * self.group));
         let starts = (start..end).step_by(size).enumerate();
         starts.map(move |(index, first)| Block { index, images: first..end.min(first + size) })
+    }
+}
+
+impl Block {
+    /// How many images it has.
+    pub(crate) fn len(&self) -> usize {
+        self.images.len()
     }
 }

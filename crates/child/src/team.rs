@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle, Thread};
 
 use crate::TrainError;
 
-/// Looks at a condition before a waiting thread goes to sleep: some ten microseconds, the time
+/// Looks at a condition before a waiting thread goes to sleep: tens of microseconds, about the time
 /// that falling asleep and waking up take.
 const SPINS: u32 = 2_000;
 

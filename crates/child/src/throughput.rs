@@ -1,7 +1,7 @@
 //! How fast children train.
 
-use std::sync::Barrier;
-use std::thread;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use nasrl_space::Graph;
@@ -11,7 +11,7 @@ use rand_core::Rng;
 
 use crate::TrainError;
 use crate::data::{ImageShape, Split};
-use crate::program::{Batch, Lowering, Options, Program};
+use crate::program::{Batch, Lowering, Program, ProgramOptions};
 use crate::recipe::Recipe;
 use crate::schedule::Schedule;
 use crate::weights::Weights;
@@ -19,9 +19,9 @@ use crate::weights::Weights;
 /// How training speed is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Throughput {
-    /// Steps that are timed together.
+    /// Steps that are timed together, at least 1.
     pub steps: usize,
-    /// How often that is repeated.
+    /// How often that is repeated, at least once.
     pub repeats: usize,
     /// Children that are trained at the same time, each with threads of its own.
     pub jobs: usize,
@@ -41,54 +41,43 @@ const BATCHES: usize = 4;
 /// # Errors
 /// Those of [`train`](crate::train) that are not about data.
 pub fn throughput(graph: &Graph, recipe: &Recipe, options: &Throughput) -> Result<f64, TrainError> {
+    recipe.validate()?;
     let split = random_images(graph, BATCHES * recipe.batch)?;
-    let start = Barrier::new(options.jobs);
     thread::scope(|scope| {
-        let job = || time(graph, recipe, options, &split, &start);
+        let job = || time(graph, recipe, options, &split);
         let jobs: Vec<_> = (0..options.jobs).map(|_| scope.spawn(job)).collect();
-        let rates = jobs
-            .into_iter()
-            .map(|job| job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        rates.sum()
+        let rate =
+            |job: ScopedJoinHandle<'_, _>| job.join().unwrap_or_else(|panic| resume_unwind(panic));
+        jobs.into_iter().map(rate).sum()
     })
 }
 
-/// One child's images a second. All children begin each repeat together.
+/// One child's images a second.
 fn time(
     graph: &Graph,
     recipe: &Recipe,
     options: &Throughput,
     split: &Split,
-    start: &Barrier,
 ) -> Result<f64, TrainError> {
     let schedule = Schedule::cpu(graph, recipe.precision, options.threads);
     let input = recipe.input(split);
-    let compile = Options { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
-    let program = Program::new(&Cpu::serial(), graph, recipe, &compile).and_then(|mut program| {
-        program.load(&Weights::initial(graph, 0, 0))?;
-        Ok(program)
-    });
+    let compile = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
+    let mut program = Program::new(&Cpu::serial(), graph, recipe, &compile)?;
+    program.load(&Weights::initial(graph, 0, 0))?;
     let indices: Vec<u32> = (0..split.len() as u32).collect();
     let mut batches = indices.chunks(recipe.batch).cycle();
-    let mut run = |program: &mut Program<Cpu>, steps: usize| {
+    let mut seconds = |steps: usize| {
+        let started = Instant::now();
         for indices in batches.by_ref().take(steps) {
             program.backpropagate(&Batch { split, indices })?;
             program.update(recipe.learning_rate)?;
         }
-        Ok::<_, TrainError>(())
+        Ok::<_, TrainError>(started.elapsed().as_secs_f64())
     };
-    let mut outcome = program;
-    let mut seconds = Vec::new();
-    for repeat in 0..=options.repeats {
-        start.wait();
-        let steps = if repeat == 0 { WARM_UP } else { options.steps };
-        let started = Instant::now();
-        outcome = outcome.and_then(|mut program| run(&mut program, steps).map(|()| program));
-        if repeat > 0 {
-            seconds.push(started.elapsed().as_secs_f64());
-        }
-    }
-    outcome.map(|_| (options.steps * recipe.batch) as f64 / median(&mut seconds))
+    seconds(WARM_UP)?;
+    let mut times =
+        (0..options.repeats).map(|_| seconds(options.steps)).collect::<Result<Vec<_>, _>>()?;
+    Ok((options.steps * recipe.batch) as f64 / median(&mut times))
 }
 
 fn random_images(graph: &Graph, count: usize) -> Result<Split, TrainError> {

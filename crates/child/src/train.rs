@@ -10,13 +10,13 @@ use nasrl_tensor::{Backend, Cpu};
 
 use crate::TrainError;
 use crate::data::{Dataset, Split};
-use crate::program::{Batch, Lowering, Options, Program, Score};
+use crate::program::{Batch, Lowering, Program, ProgramOptions, Score};
 use crate::recipe::{Order, Recipe};
 use crate::schedule::Schedule;
 use crate::weights::Weights;
 
 /// How a training runs, apart from what the recipe says. The result depends on `seed`, `trial`,
-/// `weights` and `steps` alone.
+/// `weights`, `steps` and the blocks and groups of `schedule` alone.
 pub struct Training<'a> {
     /// The run's seed.
     pub seed: u64,
@@ -25,6 +25,8 @@ pub struct Training<'a> {
     pub trial: u64,
     /// Threads to train with.
     pub threads: usize,
+    /// How a batch is cut, threads included, if not as [`Schedule::cpu`] does.
+    pub schedule: Option<Schedule>,
     /// Ends the training with [`TrainError::Cancelled`] at its next step once it is true.
     pub cancel: Option<&'a AtomicBool>,
     /// Is told of every epoch as it ends.
@@ -116,18 +118,15 @@ pub fn train(
     dataset: &Dataset,
     training: Training<'_>,
 ) -> Result<Trained, TrainError> {
-    let schedule = Schedule::cpu(graph, recipe.precision, training.threads.max(1));
-    train_on(&Cpu::serial(), schedule, graph, recipe, dataset, training)
+    train_on(&Cpu::serial(), graph, recipe, dataset, training)
 }
 
-/// [`train`] on a backend whose operations run in the thread that calls them, with a schedule that
-/// suits it.
+/// [`train`] on a backend whose operations run in the thread that calls them.
 ///
 /// # Errors
 /// Every [`TrainError`].
 pub fn train_on<B: Backend>(
     backend: &B,
-    schedule: Schedule,
     graph: &Graph,
     recipe: &Recipe,
     dataset: &Dataset,
@@ -135,8 +134,10 @@ pub fn train_on<B: Backend>(
 ) -> Result<Trained, TrainError> {
     check_shapes(graph, dataset)?;
     let (seed, trial) = (training.seed, training.trial);
+    let for_cpu = || Schedule::cpu(graph, recipe.precision, training.threads);
+    let schedule = training.schedule.unwrap_or_else(for_cpu);
     let input = recipe.input(&dataset.train);
-    let options = Options { lowering: Lowering::Fused, schedule, input, seed, trial };
+    let options = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed, trial };
     let mut program = Program::new(backend, graph, recipe, &options)?;
     match training.weights {
         Some(weights) => program.load(weights)?,
@@ -183,7 +184,7 @@ pub fn evaluate(
     let Some(split) = split else { return Ok(None) };
     let schedule = Schedule::cpu(graph, recipe.precision, rayon::current_num_threads());
     let input = recipe.input(&dataset.train);
-    let options = Options { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
+    let options = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
     let mut program = Program::new(&Cpu::serial(), graph, recipe, &options)?;
     program.load(weights)?;
     measure(&mut program, &split, recipe.batch, None).map(Some)
@@ -196,8 +197,11 @@ struct Course<'a> {
     /// The order of the images, put anew by `shuffle` each epoch.
     order: Vec<u32>,
     shuffle: Philox,
+    /// How many epochs are over.
     epoch: usize,
+    /// How many steps are over.
     step: u64,
+    /// How many steps there are, and how many there would be without a limit.
     last_step: u64,
     steps_of_schedule: u64,
     losses: Vec<StepLoss>,
@@ -236,14 +240,12 @@ impl<'a> Course<'a> {
         let order = std::mem::take(&mut self.order);
         let started = Instant::now();
         let mut total = Total::default();
-        let left = (self.last_step - self.step) as usize;
-        for (index, indices) in order.chunks(self.recipe.batch).take(left).enumerate() {
+        let (mut step, left) = (0, (self.last_step - self.step) as usize);
+        for indices in order.chunks(self.recipe.batch).take(left) {
             check_cancelled(cancel)?;
             let score = self.step(program, &Batch { split: &dataset.train, indices })?;
-            if !score.loss.is_finite() {
-                let (epoch, step) = (self.epoch + 1, index + 1);
-                return Err(TrainError::Nan { epoch, step, loss: score.loss });
-            }
+            step += 1;
+            check_finite(f64::from(score.loss), self.epoch + 1, step)?;
             total.add(score, indices.len());
         }
         let seconds = started.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
@@ -253,6 +255,7 @@ impl<'a> Course<'a> {
         let validation = validation
             .map(|split| measure(program, split, self.recipe.batch, cancel))
             .transpose()?;
+        validation.map_or(Ok(()), |found| check_finite(found.loss, self.epoch, step))?;
         let Evaluation { loss, accuracy } = total.mean();
         Ok(Epoch {
             number: self.epoch,
@@ -302,6 +305,10 @@ fn check_cancelled(cancel: Option<&AtomicBool>) -> Result<(), TrainError> {
     }
 }
 
+fn check_finite(loss: f64, epoch: usize, step: usize) -> Result<(), TrainError> {
+    if loss.is_finite() { Ok(()) } else { Err(TrainError::Nan { epoch, step, loss }) }
+}
+
 /// Scores added up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Total {
@@ -330,6 +337,7 @@ impl Default for Training<'_> {
             seed: 0,
             trial: 0,
             threads: 1,
+            schedule: None,
             cancel: None,
             on_epoch: None,
             weights: None,

@@ -68,8 +68,10 @@ impl<B: Backend> Policy<B> {
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) if the bytes are not those of a checkpoint,
-    /// or of one of another space or with another network.
+    /// or of one of another space or with another network, and
+    /// [`Error::Config`](crate::Error::Config) for a hyperparameter outside its range.
     pub fn restore(backend: &B, space: &Space, config: &Config, bytes: &[u8]) -> Result<Self> {
+        config.validate()?;
         let file = File::read(bytes, space)?;
         let network = ["layers", "units", "embedding", "embedding-sharing"];
         file.compare(config, |key| network.contains(&key))?;
@@ -125,8 +127,10 @@ impl<B: Backend> Reinforce<B> {
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) if the bytes are not those of a checkpoint,
-    /// or of one of another space or with other hyperparameters.
+    /// or of one of another space or with other hyperparameters, and
+    /// [`Error::Config`](crate::Error::Config) for one outside its range.
     pub fn restore(backend: &B, space: &Space, config: &Config, bytes: &[u8]) -> Result<Self> {
+        config.validate()?;
         let file = File::read(bytes, space)?;
         file.compare(config, |_| true)?;
         let policy = Policy::from_file(backend, space, config, &file)?;

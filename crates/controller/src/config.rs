@@ -78,9 +78,9 @@ pub struct Config {
     pub queue_weight: f64,
     /// Weight of the policy's entropy along the draws, in nats, in the second step. Default 0.05.
     pub queue_entropy_weight: f64,
-    /// A sample that was seen before is redrawn at most this often; then the policy starts anew
-    /// from fresh random parameters and draws again. 0: repeats are proposed like any other. Paper
-    /// and reference 0, default 30.
+    /// A sample that was seen before is drawn again; after this many in a row the policy starts anew
+    /// from fresh random parameters. 0: repeats are proposed like any other sample. Paper and
+    /// reference 0, default 30.
     pub redraws: usize,
 }
 
@@ -284,7 +284,8 @@ impl Config {
         weight("embedding-range", self.embedding_range)?;
         weight("learning-rate", self.learning_rate)?;
         in_range("learning-rate-factor", self.learning_rate_factor, 0.0..=1.0, "in [0, 1]")?;
-        positive("learning-rate-period", self.learning_rate_period as f64)?;
+        let period = self.learning_rate_period as f64;
+        in_range("learning-rate-period", period, 1.0..=MOST_UPDATES, "1 to 1e15")?;
         bound("clip-norm", self.clip_norm)?;
         weight("l2", self.l2)?;
         share("baseline-decay", self.baseline_decay)?;
@@ -339,6 +340,8 @@ impl FromStr for Preset {
 /// The largest number or extent: hundreds of times what any of the papers uses, and small enough
 /// that no product of extents overflows.
 const MOST: f64 = 65_536.0;
+/// Exact in f64 and well within the integers of TOML.
+const MOST_UPDATES: f64 = 1e15;
 const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 fn in_range(

@@ -39,7 +39,9 @@ impl<B: Backend> Descent<B> {
     /// One step against the gradients, which are clipped in place.
     pub(crate) fn step(&mut self, parameters: &mut Parameters<B>, rate: f64) -> Result<()> {
         if self.clip_norm < f64::INFINITY {
-            self.backend.clip(self.clip_norm as f32, &mut parameters.gradients)?;
+            let counts = parameters.specs.iter().map(|spec| spec.count());
+            let mut gradients: Vec<_> = counts.zip(&mut parameters.gradients).collect();
+            self.backend.clip_global_norm(self.clip_norm as f32, &mut gradients)?;
         }
         self.steps += 1;
         let rule = self.optimizer.rule();

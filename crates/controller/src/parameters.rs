@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nasrl_space::{Decision, Space, Value};
+use nasrl_space::Space;
 use nasrl_tensor::random::{Key, Philox};
 use nasrl_tensor::{Backend, DType};
 
@@ -25,7 +25,7 @@ pub(crate) struct Network {
 pub(crate) struct Step {
     /// How many values the decision has.
     pub(crate) choices: usize,
-    /// The row of the first value's embedding; the last step's is never read.
+    /// The row of the first value's embedding; 0 for the last step, whose choice no step reads.
     pub(crate) first_row: usize,
 }
 
@@ -49,35 +49,26 @@ pub(crate) const EMBEDDING: usize = 0;
 
 impl Network {
     pub(crate) fn new(space: &Space, config: &Config) -> Self {
-        let mut rows = 1;
-        let mut shared: HashMap<(&str, &[Value]), usize> = HashMap::new();
         let decisions = space.decisions();
-        let mut table = |(position, decision): (usize, &'_ Decision)| {
-            let own = rows;
-            let read = position + 1 < decisions.len();
-            match config.embedding_sharing {
-                _ if !read => return own,
-                Sharing::None => {}
-                Sharing::Kind => {
-                    let decision = &decisions[position];
-                    let alike = shared.entry((decision.kind(), decision.values()));
-                    let first_row = *alike.or_insert(own);
-                    if first_row != own {
-                        return first_row;
-                    }
-                }
+        let mut rows = 1;
+        let mut tables = HashMap::new();
+        let steps = decisions.iter().enumerate().map(|(position, decision)| {
+            let choices = decision.values().len();
+            if position + 1 == decisions.len() {
+                return Step { choices, first_row: 0 };
             }
-            rows += decision.values().len();
-            own
-        };
-        let steps = decisions
-            .iter()
-            .enumerate()
-            .map(|(position, decision)| Step {
-                choices: decision.values().len(),
-                first_row: table((position, decision)),
-            })
-            .collect();
+            let own = match config.embedding_sharing {
+                Sharing::None => position,
+                Sharing::Kind => 0,
+            };
+            let first_row =
+                *tables.entry((own, decision.kind(), decision.values())).or_insert(rows);
+            if first_row == rows {
+                rows += choices;
+            }
+            Step { choices, first_row }
+        });
+        let steps = steps.collect();
         let Config { layers, units, embedding, .. } = *config;
         Network { layers, units, embedding, rows, steps }
     }
@@ -174,8 +165,7 @@ mod tests {
             let firsts: Vec<_> = network.steps.iter().map(|step| step.first_row).collect();
             (network.rows, firsts)
         };
-        assert_eq!(rows(Preset::Default), (18, vec![1, 3, 6, 8, 11, 13, 16, 18]));
-        let (shared, firsts) = rows(Preset::Paper);
-        assert_eq!((shared, &firsts[..7]), (6, &[1, 3, 1, 3, 1, 3, 1][..]));
+        assert_eq!(rows(Preset::Default), (18, vec![1, 3, 6, 8, 11, 13, 16, 0]));
+        assert_eq!(rows(Preset::Paper), (6, vec![1, 3, 1, 3, 1, 3, 1, 0]));
     }
 }

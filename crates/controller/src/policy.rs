@@ -1,10 +1,9 @@
 //! The policy: a distribution over token strings.
 
 use nasrl_space::{Space, Tokens};
-use nasrl_tensor::Backend;
-use nasrl_tensor::Element;
 use nasrl_tensor::ops::{RowDraw, Rows};
 use nasrl_tensor::random::Key;
+use nasrl_tensor::{Backend, Element};
 
 use crate::parameters::{Network, Parameters, Step};
 use crate::recurrence::Recurrence;
@@ -157,7 +156,14 @@ impl<B: Backend> Policy<B> {
         Ok(self.recurrence.backward(&mut self.parameters, terms.len())?)
     }
 
-    /// Name and values of every parameter, in a fixed order.
+    /// Name and values of every parameter, in this order:
+    ///
+    /// - `embedding`, a row of [`Config::embedding`] numbers for the first step's input and then for
+    ///   each value of each table of embeddings, in the order of the decisions;
+    /// - for each LSTM layer from 0 on, the one that reads the embeddings, `lstm0.input`
+    ///   `[inputs, 4 units]`, `lstm0.recurrent` `[units, 4 units]` and `lstm0.bias` `[4 units]`,
+    ///   with the gates of [`LstmCell`](nasrl_tensor::ops::LstmCell);
+    /// - for each decision `head.<name>.weight` `[units, values]` and `head.<name>.bias` `[values]`.
     pub fn parameters(&self) -> Result<Vec<(&str, Vec<f32>)>> {
         self.named(&self.parameters.values)
     }

@@ -94,12 +94,7 @@ impl SearchBench {
     }
 }
 
-fn repetition(
-    config: &Config,
-    table: &Table,
-    seed: u64,
-    column: &str,
-) -> Result<f64, BenchError> {
+fn repetition(config: &Config, table: &Table, seed: u64, column: &str) -> Result<f64, BenchError> {
     let config = Config { seed, ..config.clone() };
     let architectures = Architectures::token_strings(table.space());
     let evaluator = TableEvaluator::new(table, config.reward, std::time::Duration::ZERO);

@@ -132,7 +132,8 @@ mod tests {
             assert_eq!(span.duration(), Duration::from_secs(seconds));
             assert_eq!(span.to_string().parse(), Ok(span));
         }
-        for text in ["", "2", "h", "2 h", "2hours", "-1h", "30m1h", "99999999999999999999d", "1.5h"] {
+        for text in ["", "2", "h", "2 h", "2hours", "-1h", "30m1h", "99999999999999999999d", "1.5h"]
+        {
             assert_eq!(text.parse::<Span>(), Err(SpanError(text.to_owned())));
         }
     }

@@ -41,6 +41,10 @@ pub struct Config {
     /// How long to hand out trials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_time: Option<Span>,
+    /// How many epochs the best child is trained anew after the search; absent with a table. 10, or
+    /// as many as in the search if those are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrain_epochs: Option<usize>,
     /// From accuracies to rewards.
     pub reward: Reward,
     /// Where to look rewards up, in place of training children.
@@ -112,6 +116,7 @@ pub struct DataSource {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TableSource {
     /// A CSV file, or the JSON of NAS-Bench-Macro.
+    #[serde(default)]
     pub source: String,
     /// How long every look-up takes, to imitate evaluations that take time.
     #[serde(default)]
@@ -143,8 +148,12 @@ impl Config {
         if self.strategy == StrategyKind::Random && self.baseline == Baseline::Random {
             return Err(ConfigError::BaselineOfItself);
         }
+        let retrain = self.retrain_epochs;
+        range(retrain != Some(0), "retrain-epochs", &0, "at least 1")?;
         match (&self.table, &self.space, &self.data, &self.recipe) {
-            (Some(table), None, None, None) => {
+            (Some(table), None, None, None) if retrain.is_none() => {
+                let source = &table.source;
+                range(!source.is_empty(), "table.source", &"empty", "the path of a file")?;
                 let seconds = table.seconds_per_trial;
                 let good = (0.0..=MOST_SECONDS).contains(&seconds);
                 range(good, "table.seconds-per-trial", &seconds, "0 to 86400")

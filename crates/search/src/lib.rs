@@ -1,4 +1,22 @@
-//! Neural architecture search with reinforcement learning.
+//! Neural architecture search with reinforcement learning: the search itself, and its runs.
+//!
+//! A [`strategy`] proposes architectures, an [`Evaluator`] turns each into a reward, and the
+//! [`scheduler`] decides what runs when, such that the trials of a search depend on its
+//! [configuration](config) alone. A [`run`] records them and survives being killed.
+//!
+//! - [`config`]: everything a search depends on, from presets, files and flags; [`problem`]: what
+//!   it names, opened and checked.
+//! - [`strategy`]: the policy gradient and random search behind one trait. No strategy knows where
+//!   rewards come from.
+//! - [`Evaluator`]: children that are trained, or a [`table`] of known results. No evaluator knows
+//!   a strategy.
+//! - [`scheduler`]: trials, lag, jobs, duplicates. Knows neither files nor the terminal; a
+//!   [`scheduler::Listener`] hears of everything.
+//! - [`run`]: the directory of a run, ledger included. Resuming repeats the search with the results
+//!   in the ledger, so that there is no state to save but results.
+//! - [`search`], [`retrain`], [`bench`](mod@bench), [`summary`]: what the command line is made of.
+//!
+//! The binary `nasrl` adds arguments and printing, and nothing else.
 
 pub mod bench;
 pub mod clock;

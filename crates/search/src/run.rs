@@ -31,9 +31,9 @@ use std::time::SystemTime;
 
 use nasrl_space::Space;
 
-use crate::{Trial, atomic_file};
 use crate::clock::utc;
 use crate::config::{Config, Layers};
+use crate::{Trial, atomic_file};
 
 /// A run that this process works on; no other can meanwhile.
 #[derive(Debug)]
@@ -62,11 +62,12 @@ const RETRAINED: &str = "retrained";
 const LOG: &str = "search.log";
 const LOCK: &str = "lock";
 /// Everything that a run may consist of.
-const ENTRIES: [&str; 10] = [
+const ENTRIES: [&str; 11] = [
     CONFIG,
     LEDGER,
     "ledger.sqlite-wal",
     "ledger.sqlite-shm",
+    "ledger.sqlite-journal",
     TRIALS,
     CONTROLLER,
     BEST,
@@ -317,9 +318,6 @@ fn require_run(path: &Path) -> Result<(), RunError> {
     }
 }
 
-fn io_error<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> RunError + 'a {
+fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RunError + 'a {
     move |source| RunError::Io { action, path: path.into(), source }
 }

@@ -46,7 +46,8 @@ pub fn search(
 ) -> Result<Ending, SearchError> {
     let deadline = config.max_time.map(|span| Instant::now() + span.duration());
     let architectures = problem.architectures();
-    let evaluator = problem.evaluator(config).map_err(|error| SearchError::Listener(error.into()))?;
+    let evaluator =
+        problem.evaluator(config).map_err(|error| SearchError::Listener(error.into()))?;
     let plan = Plan {
         architectures: &architectures,
         evaluator: &*evaluator,

@@ -18,16 +18,20 @@ pub enum Align {
     Right,
 }
 
-/// A table, one line a row after a line of headings. A row has a cell for each column.
+/// A table, one line a row after a line of headings, without columns in which nothing stands. A
+/// row has a cell for each column.
 pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
     let titles = columns.iter().map(|column| column.title.to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
     let width = |index: usize| rows.iter().map(|row| row[index].chars().count()).max();
     let widths: Vec<usize> = (0..columns.len()).map(|index| width(index).unwrap_or(0)).collect();
+    let is_used = |index: usize| rows[1..].iter().any(|row| !row[index].is_empty());
+    let used: Vec<usize> = (0..columns.len()).filter(|&index| is_used(index)).collect();
     let mut text = String::new();
     for row in &rows {
-        let cells = row.iter().zip(columns).zip(&widths).map(|((cell, column), &width)| {
-            match column.align {
+        let cells = used.iter().map(|&index| {
+            let (cell, width) = (&row[index], widths[index]);
+            match columns[index].align {
                 Align::Left => format!("{cell:width$}"),
                 Align::Right => format!("{cell:>width$}"),
             }
@@ -69,9 +73,10 @@ mod tests {
     fn cells_stand_below_their_titles() {
         let columns = [
             Column { title: "name", align: Align::Left },
+            Column { title: "nothing", align: Align::Right },
             Column { title: "n", align: Align::Right },
         ];
-        let rows = [vec!["a".to_owned(), "10".to_owned()]];
+        let rows = [["a", "", "10"].map(str::to_owned).to_vec()];
         assert_eq!(table(&columns, rows.into_iter()), "  name   n\n  a     10\n");
     }
 }

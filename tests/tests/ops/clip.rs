@@ -1,32 +1,108 @@
 //! Gradients scaled to a common norm.
 
-use nasrl_tensor::ops::clip_global_norm;
-use nasrl_tensor::{DType, Error, Memory, Tensor};
+use nasrl_tensor::ops::{ClipBackend, clip_global_norm};
+use nasrl_tensor::{Cpu, DType, Error, Memory, Tensor};
 use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends};
+
+fn tensors(backend: &Cpu, gradients: &[Vec<f32>]) -> Vec<Tensor<Cpu>> {
+    let tensor = |g: &Vec<f32>| Tensor::from_slice(backend, g.len(), g).unwrap();
+    gradients.iter().map(tensor).collect()
+}
+
+fn clipped(backend: &Cpu, gradients: &[Vec<f32>], most: f32) -> Vec<Vec<f32>> {
+    let mut tensors = tensors(backend, gradients);
+    clip_global_norm(most, &mut tensors).unwrap();
+    tensors.iter().map(|gradient| gradient.to_vec().unwrap()).collect()
+}
+
+/// 3, 6, 6 have the norm 9, 24 and 32 have 40, and both together 41.
+#[test]
+fn a_scale_of_a_half_is_exact() {
+    let gradients = [vec![3.0, -6.0, 6.0], vec![], vec![-24.0, 32.0]];
+    for backend in backends() {
+        assert_eq!(clipped(&backend, &gradients, 41.0), gradients);
+        let halves = clipped(&backend, &gradients, 20.5);
+        assert_eq!(halves, [vec![1.5, -3.0, 3.0], vec![], vec![-12.0, 16.0]]);
+    }
+}
 
 #[test]
 fn only_long_gradients_are_shortened() {
     let mut inputs = Inputs::new(41);
-    let values = [inputs.uniform(1), inputs.uniform(257), inputs.uniform(3000)];
-    let norm = values.iter().flatten().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+    let gradients = [1, 257, 3000, 70_001].map(|len| inputs.uniform(len));
+    let norm = gradients.iter().flatten().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
     for backend in backends() {
-        let tensor = |g: &Vec<f32>| Tensor::from_slice(&backend, g.len(), g).unwrap();
-        let gradients: Vec<_> = values.iter().map(tensor).collect();
-        for most in [norm / 7.0, norm * 1.01] {
-            let clipped = clip_global_norm(&gradients, most as f32).unwrap();
-            for (found, g) in clipped.iter().zip(&values) {
+        for most in [norm / 7.0, norm * 1.0001] {
+            let scale = (most / norm).min(1.0);
+            for (found, g) in clipped(&backend, &gradients, most as f32).iter().zip(&gradients) {
                 let what = format!("norm {norm} to {most} on {}", backend.name());
-                let scale = (most / norm).min(1.0);
                 let expected: Vec<f64> = g.iter().map(|&g| f64::from(g) * scale).collect();
-                let found = found.to_vec().unwrap();
                 if scale == 1.0 {
-                    assert_equal(&what, &found, &expected);
+                    assert_equal(&what, found, &expected);
                 } else {
-                    assert_close(&what, &found, &expected, Tolerance::rounding(DType::F32));
+                    let tolerance = Tolerance::rounding(DType::F32);
+                    let relative = Tolerance { absolute: 0.0, ..tolerance };
+                    assert_close(&what, found, &expected, relative);
                 }
             }
         }
-        let refused = clip_global_norm(&gradients, 0.0);
+    }
+}
+
+/// Squares that are above the largest f32 or below the smallest.
+#[test]
+fn extreme_gradients_are_scaled() {
+    for backend in backends() {
+        assert_eq!(clipped(&backend, &[vec![3e30], vec![-4e30]], 5.0), [[3.0], [-4.0]]);
+        let tiny = clipped(&backend, &[vec![3e-30], vec![4e-30]], 2.5e-30);
+        assert_close("tiny", &tiny.concat(), &[1.5e-30, 2e-30], {
+            Tolerance { absolute: 0.0, relative: 1e-6 }
+        });
+    }
+}
+
+#[test]
+fn a_norm_that_is_not_finite_changes_nothing() {
+    for backend in backends() {
+        let infinite = clipped(&backend, &[vec![2.0, f32::INFINITY]], 1.0);
+        assert_eq!(infinite, [[2.0, f32::INFINITY]]);
+        let nan = clipped(&backend, &[vec![2.0], vec![f32::NAN]], 1.0);
+        assert!(nan[0] == [2.0] && nan[1][0].is_nan());
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let gradients = [Inputs::new(42).uniform(300_007)];
+    let [one, two, five] =
+        [1, 2, 5].map(|threads| clipped(&Cpu::with_threads(threads).unwrap(), &gradients, 1.0));
+    assert_eq!(one, two);
+    assert_eq!(one, five);
+}
+
+#[test]
+fn buffers_may_be_longer_and_tensors_shared() {
+    let cpu = Cpu::serial();
+    let mut buffer = cpu.zeros(DType::F32, 3).unwrap();
+    cpu.write(&[3.0f32, 4.0, 100.0], &mut buffer).unwrap();
+    cpu.clip_global_norm(2.5, &mut [(2, &mut buffer)]).unwrap();
+    assert_eq!(buffer.slice::<f32>(), [1.5, 2.0, 100.0]);
+    let mut gradients = tensors(&cpu, &[vec![3.0, 4.0]]);
+    let shared = gradients[0].clone();
+    clip_global_norm(2.5, &mut gradients).unwrap();
+    assert_eq!(shared.to_vec::<f32>().unwrap(), [3.0, 4.0]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let cpu = Cpu::serial();
+    let mut gradients = tensors(&cpu, &[vec![3.0, 4.0]]);
+    for most in [0.0, -1.0, f32::NAN] {
+        let refused = clip_global_norm(most, &mut gradients);
         assert!(matches!(refused, Err(Error::Parameter { name: "most", .. })));
     }
+    gradients.push(Tensor::zeros(&cpu, DType::BF16, [2]).unwrap());
+    assert!(matches!(clip_global_norm(1.0, &mut gradients), Err(Error::DType { .. })));
+    assert_eq!(gradients[0].to_vec::<f32>().unwrap(), [3.0, 4.0]);
+    assert!(clip_global_norm::<Cpu>(1.0, &mut []).is_ok());
 }

@@ -2,9 +2,10 @@
 
 use nasrl_tensor::ops::{
     LstmCell, LstmCellBackend, LstmGradientInputs, LstmGradients, LstmInputs, LstmOutputs,
+    lstm_cell, lstm_cell_backward,
 };
-use nasrl_tensor::{Cpu, DType, Memory};
-use nasrl_tests::{Inputs, Tolerance, assert_close, backends, finite_difference};
+use nasrl_tensor::{Cpu, DType, Error, Memory, Shape, Tensor};
+use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference};
 
 /// Vectorised exponentials are good to about 2e-7 of a gate, and a gate enters a few products.
 const GATES: Tolerance = Tolerance { absolute: 2e-6, relative: 2e-6 };
@@ -58,21 +59,45 @@ impl Problem {
     /// h, c, dgates, dh before, dc before.
     fn run(&self, backend: &Cpu) -> [Vec<f32>; 5] {
         let Problem { batch, units, .. } = *self;
+        let tensor =
+            |shape: [usize; 2], values: &[f32]| Tensor::from_slice(backend, shape, values).unwrap();
+        let (state, gates) = ([batch, units], [batch, 4 * units]);
+        let [projection, h, c, recurrent] = &self.operands;
+        let (projection, recurrent) =
+            (tensor(gates, projection), tensor([units, 4 * units], recurrent));
+        let [h, c, dh, dc] = [h, c, &self.dh, &self.dc].map(|values| tensor(state, values));
+        let inputs = LstmInputs { projection: &projection, h: &h, c: &c, recurrent: &recurrent };
+        let (new_h, new_c, gates) = lstm_cell(inputs).unwrap();
+        let inputs = LstmGradientInputs {
+            dh: &dh,
+            gates: &gates,
+            c_before: &c,
+            c: &new_c,
+            recurrent: &recurrent,
+        };
+        let (dgates, dh_before, dc_before) = lstm_cell_backward(inputs, &dc).unwrap();
+        assert_eq!(dc.to_vec::<f32>().unwrap(), self.dc);
+        [new_h, new_c, dgates, dh_before, dc_before].map(|tensor| tensor.to_vec().unwrap())
+    }
+
+    /// As [`Problem::run`], on buffers of which the step is the start and the rest is `rest`.
+    fn run_in_longer_buffers(&self, backend: &Cpu, rest: f32) -> [Vec<f32>; 5] {
+        const MORE: usize = 5;
+        let Problem { batch, units, .. } = *self;
         let geometry = LstmCell { batch, units };
         let buffer = |values: &[f32]| {
-            let mut buffer = backend.zeros(DType::F32, values.len()).unwrap();
-            backend.write(values, &mut buffer).unwrap();
+            let mut buffer = backend.zeros(DType::F32, values.len() + MORE).unwrap();
+            backend.write(&[values, &[rest; MORE]].concat(), &mut buffer).unwrap();
             buffer
         };
         let [projection, h, c, recurrent] = self.operands.each_ref().map(|values| buffer(values));
-        let zeros = |len| backend.zeros(DType::F32, len).unwrap();
         let state = batch * units;
-        let (mut gates, mut new_h, mut new_c) = (zeros(4 * state), zeros(state), zeros(state));
+        let [mut gates, mut dgates] = [4 * state; 2].map(|len| buffer(&vec![rest; len]));
+        let [mut new_h, mut new_c, mut dh_before] = [state; 3].map(|len| buffer(&vec![rest; len]));
         let inputs = LstmInputs { projection: &projection, h: &h, c: &c, recurrent: &recurrent };
         let outputs = LstmOutputs { gates: &mut gates, h: &mut new_h, c: &mut new_c };
         backend.lstm_cell(&geometry, inputs, outputs).unwrap();
         let (dh, mut dc) = (buffer(&self.dh), buffer(&self.dc));
-        let (mut dgates, mut dh_before) = (zeros(4 * state), zeros(state));
         let inputs = LstmGradientInputs {
             dh: &dh,
             gates: &gates,
@@ -83,7 +108,38 @@ impl Problem {
         let gradients =
             LstmGradients { dc: &mut dc, dgates: &mut dgates, dh_before: &mut dh_before };
         backend.lstm_cell_backward(&geometry, inputs, gradients).unwrap();
-        [new_h, new_c, dgates, dh_before, dc].map(|buffer| buffer.slice::<f32>().to_vec())
+        [new_h, new_c, dgates, dh_before, dc].map(|buffer| {
+            let mut values = buffer.slice::<f32>().to_vec();
+            let tail = values.split_off(values.len() - MORE);
+            assert_eq!(tail, [rest; MORE]);
+            values
+        })
+    }
+}
+
+/// Gates so far open that they are 1, candidates that a sum of integers makes -1, 0 or 1.
+#[test]
+fn open_gates_are_exact() {
+    for (batch, units) in [(1, 1), (3, 5), (9, 32)] {
+        let mut inputs = Inputs::new(52);
+        let mut problem = Problem::new(batch, units);
+        let [projection, h, c, recurrent] = &mut problem.operands;
+        projection.fill(100.0);
+        projection.chunks_mut(units).skip(2).step_by(4).for_each(|g| g.fill(0.0));
+        *h = inputs.integers(h.len(), 3);
+        *c = inputs.integers(c.len(), 9);
+        *recurrent = inputs.integers(recurrent.len(), 3).iter().map(|w| 20.0 * w).collect();
+        for (gate, weights) in recurrent.chunks_mut(units).enumerate() {
+            if gate % 4 != 2 {
+                weights.fill(0.0);
+            }
+        }
+        let [_, expected] = problem.reference(&problem.operands());
+        let expected: Vec<f64> = expected.iter().map(|c| c.round()).collect();
+        for backend in backends() {
+            let what = format!("c of {batch}x{units} on {}", backend.name());
+            assert_equal(&what, &problem.run(&backend)[1], &expected);
+        }
     }
 }
 
@@ -128,5 +184,52 @@ fn saturated_gates_stay_finite() {
         assert_close("h", &found[0], &h, GATES);
         assert_close("c", &found[1], &c, GATES);
         assert!(found.iter().flatten().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn neither_threads_nor_longer_buffers_change_a_bit() {
+    for (batch, units) in [(1, 32), (20, 100), (64, 33)] {
+        let problem = Problem::new(batch, units);
+        let alone = problem.run(&Cpu::serial());
+        for threads in [1, 2, 5] {
+            let cpu = Cpu::with_threads(threads).unwrap();
+            assert_eq!(problem.run(&cpu), alone, "{batch}x{units} on {threads} threads");
+            assert_eq!(problem.run_in_longer_buffers(&cpu, 7.0), alone, "{batch}x{units}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let cpu = Cpu::serial();
+    let zeros = |shape: &[usize]| Tensor::zeros(&cpu, DType::F32, Shape::new(shape)).unwrap();
+    // Gates, two states and weights; the first state gives the geometry.
+    let refused = |gates: &Tensor<Cpu>, states: [&Tensor<Cpu>; 2], recurrent: &Tensor<Cpu>| {
+        let [h, c] = states;
+        let one = lstm_cell(LstmInputs { projection: gates, h, c, recurrent }).unwrap_err();
+        let inputs = LstmGradientInputs { dh: h, gates, c_before: c, c: h, recurrent };
+        let other = lstm_cell_backward(inputs, h).unwrap_err();
+        assert_eq!(std::mem::discriminant(&one), std::mem::discriminant(&other));
+        one
+    };
+    let (gates, state, recurrent) = (zeros(&[2, 12]), zeros(&[2, 3]), zeros(&[3, 12]));
+    for other in [zeros(&[2, 4]), zeros(&[3, 3]), zeros(&[2, 3, 1])] {
+        let mismatch = |error| matches!(error, Error::ShapeMismatch { .. });
+        assert!(mismatch(refused(&gates, [&state, &other], &recurrent)));
+        assert!(mismatch(refused(&other, [&state, &state], &recurrent)));
+        assert!(mismatch(refused(&gates, [&state, &state], &other)));
+    }
+    for other in [zeros(&[6]), zeros(&[2, 3, 1]), zeros(&[2, 0])] {
+        assert!(matches!(refused(&gates, [&other, &state], &recurrent), Error::Shape { .. }));
+    }
+    let half = |tensor: &Tensor<Cpu>| tensor.cast(DType::BF16).unwrap();
+    for error in [
+        refused(&half(&gates), [&state, &state], &recurrent),
+        refused(&gates, [&half(&state), &state], &recurrent),
+        refused(&gates, [&state, &half(&state)], &recurrent),
+        refused(&gates, [&state, &state], &half(&recurrent)),
+    ] {
+        assert!(matches!(error, Error::DType { .. }), "{error}");
     }
 }

@@ -240,7 +240,7 @@ mod tests {
                 Err(error) => prop_assert!(false, "{}", error),
                 Ok((images, labels)) => {
                     prop_assert!(bad_label.is_none() && (cut == 0 || whole == 0));
-                    prop_assert!(labels.iter().copied().eq(label_values.iter().map(|&l| l.into())));
+                    prop_assert!(labels.iter().copied().eq(label_values.iter().map(|&l| u32::from(l))));
                     for (n, record) in content.chunks(record_bytes).enumerate() {
                         for (y, x, c) in (0..32)
                             .flat_map(|y| (0..32).flat_map(move |x| (0..3).map(move |c| (y, x, c))))

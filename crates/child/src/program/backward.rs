@@ -126,7 +126,9 @@ impl Lowerer<'_> {
                     self.contribute(gradients, input, dx);
                 }
             }
-            Held::Nothing if wanted => self.inputs_backward(gradients, id, dy),
+            Held::Nothing if gradients.wanted[id.index()] => {
+                self.inputs_backward(gradients, id, dy);
+            }
             Held::Nothing => {}
         }
     }

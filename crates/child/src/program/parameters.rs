@@ -25,7 +25,7 @@ pub(super) struct Parameter {
     pub(super) len: usize,
     /// The convolution whose filters they are.
     pub(super) convolution: Option<Conv2d>,
-    /// Whether the gradient comes from a reduction and not from the groups.
+    /// The batch normalisation whose gamma and beta they are.
     pub(super) norm: Option<NormId>,
 }
 

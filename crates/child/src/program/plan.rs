@@ -101,6 +101,14 @@ impl Plan {
         }
         Plan { steps, stages, values, places }
     }
+
+    /// The buffer of each block that holds a value which a reduction reads.
+    pub(super) fn block_slot(&self, value: ValueId) -> usize {
+        match self.places[value.0] {
+            Slot::Block(index) => index,
+            Slot::Thread(_) => unreachable!("what reductions read is kept for each block"),
+        }
+    }
 }
 
 impl Slots {

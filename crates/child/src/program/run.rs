@@ -12,11 +12,8 @@ use nasrl_tensor::{Backend, Result};
 use super::Batch;
 use super::ir::{Operation, Output, Step, ValueId};
 use super::plan::{Plan, Slot};
-use super::state::{Group, State, Worker};
+use super::state::{Group, State, TAKEN, Worker};
 use crate::schedule::Block;
-
-/// Why a buffer is always in its place.
-const TAKEN: &str = "a buffer is out of its place while its own step runs only";
 
 /// A block of images on its way through a stage.
 pub(super) struct Run<'a, B: Backend> {
@@ -67,11 +64,6 @@ impl<B: Backend> Run<'_, B> {
         self.plan.values[id.0].len(self.block.images.len())
     }
 
-    /// A value as rows of channels.
-    fn rows(&self, id: ValueId, channels: usize) -> Rows {
-        Rows { count: self.len(id) / channels, channels }
-    }
-
     /// What a gradient's sum does with what is there: the first block of a group starts it.
     fn sum(&self) -> Sum {
         if self.block.index == 0 { Sum::Store } else { Sum::Add }
@@ -82,7 +74,8 @@ impl<B: Backend> Run<'_, B> {
         let parameters = &self.state.parameters;
         let input = |index: usize| self.read(step.inputs[index]);
         let mask = || step.inputs.get(1).map(|&mask| self.read(mask));
-        let first = || step.inputs[0];
+        let len = || self.len(step.inputs[0]);
+        let rows = |channels: usize| Rows { count: len() / channels, channels };
         match step.operation {
             Operation::Images => {
                 let host = &mut self.worker.bytes;
@@ -120,11 +113,10 @@ impl<B: Backend> Run<'_, B> {
                 on.conv2d_wgrad(plan, images, input(0), input(1), self.sum(), output)
             }
             Operation::Bias { bias, channels } => {
-                let rows = self.rows(first(), channels);
-                on.bias(rows, input(0), &parameters[bias.0].values, None, output)
+                on.bias(rows(channels), input(0), &parameters[bias.0].values, None, output)
             }
             Operation::BiasBackward { channels } => {
-                on.bias_backward(self.rows(first(), channels), input(0), self.sum(), output)
+                on.bias_backward(rows(channels), input(0), self.sum(), output)
             }
             Operation::Dense { weight, extents: [k, n] } => {
                 let product = Matmul { m: images, n, k, a: Operand::Plain, b: Operand::Plain };
@@ -138,29 +130,26 @@ impl<B: Backend> Run<'_, B> {
                 let product = Matmul { m, n, k: images, a: Operand::Transposed, b: Operand::Plain };
                 on.matmul(&product, input(0), input(1), self.sum(), output)
             }
-            Operation::Activation(f) => on.activation(f, self.len(first()), input(0), output),
+            Operation::Activation(f) => on.activation(f, len(), input(0), output),
             Operation::ActivationBackward(f) => {
-                on.activation_backward(f, self.len(first()), input(0), input(1), output)
+                on.activation_backward(f, len(), input(0), input(1), output)
             }
             Operation::BatchNormMoments { channels } => {
-                on.batch_norm_moments(self.rows(first(), channels), input(0), output)
+                on.batch_norm_moments(rows(channels), input(0), output)
             }
             Operation::BatchNormApply { norm, channels, activation } => {
                 let normalizer = &self.state.norms[norm.0].normalizer;
-                let rows = self.rows(first(), channels);
-                on.batch_norm_apply(activation, rows, input(0), normalizer, output)
+                on.batch_norm_apply(activation, rows(channels), input(0), normalizer, output)
             }
             Operation::BatchNormSums { norm, channels, activation } => {
                 let normalizer = &self.state.norms[norm.0].normalizer;
                 let upstream = Upstream { activation, x: input(0), dy: input(1) };
-                let rows = self.rows(first(), channels);
-                on.batch_norm_backward_sums(rows, &upstream, normalizer, output)
+                on.batch_norm_backward_sums(rows(channels), &upstream, normalizer, output)
             }
             Operation::BatchNormBackward { norm, channels, activation } => {
                 let coefficients = &self.state.norms[norm.0].coefficients;
                 let upstream = Upstream { activation, x: input(0), dy: input(1) };
-                let rows = self.rows(first(), channels);
-                on.batch_norm_backward_apply(rows, &upstream, coefficients, output)
+                on.batch_norm_backward_apply(rows(channels), &upstream, coefficients, output)
             }
             Operation::Pool2d(geometry) => on.pool2d(&geometry, images, input(0), output),
             Operation::Pool2dBackward(geometry) => {
@@ -175,7 +164,7 @@ impl<B: Backend> Run<'_, B> {
                 on.global_average_pool_backward(&geometry, input(0), mask(), output)
             }
             Operation::Dropout { stream, rate } => {
-                let len = self.len(first());
+                let len = len();
                 let dropout = Dropout {
                     rate,
                     key: self.state.streams.dropout[stream],
@@ -184,10 +173,10 @@ impl<B: Backend> Run<'_, B> {
                 };
                 on.dropout(&dropout, len, input(0), output)
             }
-            Operation::Add if self.writes_over(first(), step.output) => {
-                on.add_assign(self.len(first()), input(1), output)
+            Operation::Add if self.writes_over(step.inputs[0], step.output) => {
+                on.add_assign(len(), input(1), output)
             }
-            Operation::Add => on.add(self.len(first()), input(0), input(1), output),
+            Operation::Add => on.add(len(), input(0), input(1), output),
             Operation::Concat { pixels } => {
                 let rows = images * pixels;
                 let widths = step.inputs.iter().map(|&x| self.len(x) / rows);
@@ -202,9 +191,9 @@ impl<B: Backend> Run<'_, B> {
                 }
                 Ok(())
             }
-            Operation::Slice { pixels, first: start, channels } => {
+            Operation::Slice { pixels, first, channels } => {
                 let rows = images * pixels;
-                let from = ChannelRange { first: start, width: self.len(first()) / rows };
+                let from = ChannelRange { first, width: len() / rows };
                 let to = ChannelRange { first: 0, width: channels };
                 let geometry = CopyChannels { rows, channels, from, to };
                 on.copy_channels(&geometry, input(0), Sum::Store, output)
@@ -213,10 +202,11 @@ impl<B: Backend> Run<'_, B> {
             Operation::Pad2dBackward(geometry) => {
                 on.pad2d_backward(&geometry, images, input(0), output)
             }
-            Operation::Cast => on.cast(self.len(first()), input(0), output),
+            Operation::Cast => on.cast(len(), input(0), output),
             Operation::Loss => self.loss(step, output),
         }
     }
+
     /// The loss of the block's images, added to that of the group, and its gradient.
     fn loss(&mut self, step: &Step, output: &mut B::Buffer) -> Result<()> {
         let mut sums = self.group.loss.take().expect(TAKEN);

@@ -5,13 +5,16 @@ use nasrl_tensor::ops::{self, Augment, Draw};
 use nasrl_tensor::random::Key;
 use nasrl_tensor::{Backend, DType, Result};
 
-use super::ir::{Mode, Statistic};
-use super::parameters::{self, Parameter, ParameterId, Parameters};
+use super::ir::{Mode, Reduction, Statistic};
+use super::parameters::{self, NormId, Parameter, ParameterId, Parameters};
 use super::plan::{Pool, Slots};
 use crate::recipe;
 
 /// Elements of a group's loss: the sum of the images' losses and the number of correct answers.
 pub(super) const LOSS_SUMS: usize = 2;
+
+/// Why a buffer is always in its place.
+pub(super) const TAKEN: &str = "a buffer is out of its place while its own step runs only";
 
 /// What all threads read during a stage, and what is written between stages.
 pub(super) struct State<B: Backend> {
@@ -34,6 +37,8 @@ pub(super) struct Streams {
 /// A buffer of parameters.
 pub(super) struct Trained<B: Backend> {
     pub(super) len: usize,
+    /// The batch normalisation that computes their gradient; the groups add up that of others.
+    pub(super) norm: Option<NormId>,
     pub(super) values: B::Buffer,
     /// What the optimizer remembers.
     pub(super) moments: Vec<B::Buffer>,
@@ -70,6 +75,29 @@ pub(super) struct Group<B: Backend> {
 }
 
 impl<B: Backend> State<B> {
+    /// Makes a statistic of a normalisation, out of the values of a batch's blocks, each with its
+    /// number of images.
+    pub(super) fn reduce(
+        &mut self,
+        on: &B,
+        reduction: &Reduction,
+        blocks: &[(&B::Buffer, usize)],
+    ) -> Result<()> {
+        let norm = &mut self.norms[reduction.norm.0];
+        let parameters = &self.parameters[norm.parameters.0].values;
+        norm.combine(on, reduction.statistic, blocks, parameters)
+    }
+
+    /// Normalises by the running statistics from now on.
+    pub(super) fn use_running(&mut self, on: &B) -> Result<()> {
+        for norm in &mut self.norms {
+            let parameters = &self.parameters[norm.parameters.0].values;
+            let Norm { constants, running, normalizer, .. } = norm;
+            on.batch_norm_running_normalizer(constants, parameters, running, normalizer)?;
+        }
+        Ok(())
+    }
+
     /// What becomes of images.
     pub(super) fn augment(&self, mode: Mode) -> Augment {
         let draw = match mode {
@@ -122,6 +150,7 @@ impl<B: Backend> Trained<B> {
         let zeros = || on.zeros(DType::F32, parameter.len);
         Ok(Trained {
             len: parameter.len,
+            norm: parameter.norm,
             values: zeros()?,
             moments: (0..moments).map(|_| zeros()).collect::<Result<_>>()?,
             plan: plan.map(|(geometry, dtype)| on.conv2d_plan(geometry, dtype)).transpose()?,
@@ -155,14 +184,7 @@ impl<B: Backend> Norm<B> {
         })
     }
 
-    /// Normalises by the running statistics from now on.
-    pub(super) fn use_running(&mut self, on: &B, parameters: &B::Buffer) -> Result<()> {
-        let Norm { constants, running, normalizer, .. } = self;
-        on.batch_norm_running_normalizer(constants, parameters, running, normalizer)
-    }
-
-    /// Makes a statistic of the values of a batch's blocks, each with its number of images.
-    pub(super) fn combine(
+    fn combine(
         &mut self,
         on: &B,
         statistic: Statistic,
@@ -215,6 +237,11 @@ impl<B: Backend> Group<B> {
             loss: Some(on.zeros(DType::F32, LOSS_SUMS)?),
             blocks: (0..blocks).map(|_| buffers(on, &slots.block)).collect::<Result<_>>()?,
         })
+    }
+
+    /// A buffer of a block.
+    pub(super) fn block(&self, block: usize, slot: usize) -> &B::Buffer {
+        self.blocks[block][slot].as_ref().expect(TAKEN)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -38,7 +38,7 @@ fn idx_in_every_spelling() {
         assert_eq!(dataset.source.format, Format::Idx);
         assert_eq!((dataset.shape, dataset.classes.len()), (GREY, 3));
         assert_eq!(dataset.train.images(), images);
-        assert!(dataset.train.labels().iter().copied().eq(labels.iter().map(|&l| l.into())));
+        assert!(dataset.train.labels().iter().copied().eq(labels.iter().map(|&l| u32::from(l))));
         assert_eq!(dataset.test_len(), Some(7));
         let test = dataset.test().unwrap().unwrap();
         assert_eq!(test.images(), &images[..7 * GREY.bytes()]);

@@ -10,8 +10,8 @@ use nasrl_search::retrain::Retraining;
 use nasrl_search::run::{Recorder, RunDirectory, RunRecord};
 use nasrl_search::summary::Summary;
 
-use super::show::unknown_trial;
 use super::print_epoch;
+use super::show::unknown_trial;
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N|best", default_value = "best")]
     trial: Which,
 
-    /// How many epochs to train. Default: as in the search.
+    /// How many epochs to train. Default: retrain-epochs in the configuration of the run.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
@@ -70,7 +70,8 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         return Err(refused(format!("{run} has its rewards from a table: there is no child")));
     };
     let trial = choose(&record, arguments.trial)?;
-    let recipe = Recipe { epochs: arguments.epochs.unwrap_or(recipe.epochs), ..recipe.clone() };
+    let epochs = arguments.epochs.or(config.retrain_epochs).unwrap_or(recipe.epochs);
+    let recipe = Recipe { epochs, ..recipe.clone() };
     recipe.validate().map_err(|error| refused(ConfigError::from(error)))?;
     let tokens = &record.trials[trial].proposed.tokens;
     let graph = problem.architectures().build(tokens).graph.map_err(refused)?;

@@ -1,7 +1,7 @@
 //! `nasrl search`
 
-mod options;
 mod ending;
+mod options;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -64,7 +64,9 @@ fn begin(arguments: &Arguments) -> CommandResult {
 fn resume(path: &Path, options: &Options) -> CommandResult {
     let recorded = read_config(path).map_err(refused)?;
     let mut layers = Layers::new();
-    layers.text(&Config { max_time: None, ..recorded.clone() }.to_toml(), "config.toml").map_err(refused)?;
+    layers
+        .text(&Config { max_time: None, ..recorded.clone() }.to_toml(), "config.toml")
+        .map_err(refused)?;
     options.add_to(&mut layers).map_err(refused)?;
     let mut config = layers.resolve().map_err(refused)?;
     let run = RunDirectory::open(path).map_err(refused)?;

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use nasrl_child::Epoch;
 use nasrl_controller::Policy;
+use nasrl_search::Trial;
 use nasrl_search::config::StrategyKind;
 use nasrl_search::run::{Best, RunRecord};
 use nasrl_search::summary::Summary;
 use nasrl_search::text::{Align, Column, grouped, table};
-use nasrl_search::Trial;
 use nasrl_tensor::Cpu;
 
 use crate::exit::{CommandError, CommandResult, Exit, refused};
@@ -81,7 +81,10 @@ fn show_policy(record: &RunRecord, bytes: &[u8]) -> Result<(), CommandError> {
     }
     let columns = [
         Column { title: "decision", align: Align::Left },
-        Column { title: "probabilities, each after the most likely choices before it", align: Align::Left },
+        Column {
+            title: "probabilities, each after the most likely choices before it",
+            align: Align::Left,
+        },
     ];
     say!("The policy:");
     put!("{}", table(&columns, rows.into_iter()));

@@ -100,7 +100,8 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let recipe = recipe(arguments)?;
     let space = Space::open(&arguments.space).map_err(refused)?;
     let tokens = space.parse(&arguments.tokens).map_err(refused)?;
-    let validation = arguments.validation.map_or(ValidationSplit::Standard, ValidationSplit::HoldOut);
+    let validation =
+        arguments.validation.map_or(ValidationSplit::Standard, ValidationSplit::HoldOut);
     let dataset = open_dataset(&arguments.data, validation).map_err(refused)?;
     let of = images(&dataset);
     let graph = space.build(&tokens, of.shape, of.classes).map_err(refused)?;
@@ -108,12 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let weights = weights.transpose().map_err(refused)?;
 
     say!("{dataset}");
-    say!(
-        "{}: {} parameters, {} FLOPs",
-        space.describe(&tokens),
-        graph.parameters(),
-        graph.flops()
-    );
+    say!("{}: {} parameters, {} FLOPs", space.describe(&tokens), graph.parameters(), graph.flops());
     let training = Training {
         seed: arguments.seed,
         threads: arguments.threads.unwrap_or_else(cores),

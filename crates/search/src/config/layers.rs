@@ -16,8 +16,9 @@ use crate::Reward;
 
 /// What was configured so far; later layers win over earlier ones, key by key.
 ///
-/// `space`, `data` and `table` may be written as their `source` alone. A table that names its
-/// `source`, or another `kind` than before, replaces the whole of what was there.
+/// `space`, `data` and `table` may be written as their `source` alone; naming a source drops what
+/// was found out about an earlier one. A table of another `kind` than before replaces the whole of
+/// what was there.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     values: Table,
@@ -27,7 +28,9 @@ pub struct Layers {
 /// at least 24 of the baseline's draws are new ones.
 const TRIALS: i64 = 26;
 /// Epochs of each child unless told otherwise.
-const EPOCHS: usize = 2;
+const EPOCHS: usize = 3;
+/// Epochs of the best child after the search unless it had more already.
+const RETRAIN_EPOCHS: i64 = 10;
 /// The strategy's lag where children are trained.
 const LAG: i64 = 3;
 
@@ -124,7 +127,8 @@ impl Layers {
     fn complete(&self) -> Result<Config, Refused> {
         let mut values = self.defaults()?;
         merge(&mut values, self.values.clone());
-        self.share_cores(&mut values);
+        share_cores(&mut values);
+        lengthen_retraining(&mut values);
         serde_path_to_error::deserialize(values).map_err(|error| Refused::new(&error))
     }
 
@@ -163,20 +167,29 @@ impl Layers {
         }
         Ok(defaults.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }
+}
 
-    /// Fills in `jobs` and `threads`: as many children at once as the lag allows the strategy, and
-    /// the cores divided among them.
-    fn share_cores(&self, values: &mut Table) {
-        let cores = match self.values.contains_key("table") {
-            true => 1,
-            false => std::thread::available_parallelism().map_or(1, NonZero::get) as i64,
-        };
-        let number = |key: &str| values.get(key).and_then(Value::as_integer);
-        let lag = number("lag").unwrap_or(LAG).max(0);
-        let jobs = number("jobs").unwrap_or_else(|| cores.min(lag.saturating_add(1)));
-        let threads = (cores / jobs.max(1)).max(1);
-        values.entry("jobs").or_insert(jobs.into());
-        values.entry("threads").or_insert(threads.into());
+/// Fills in `jobs` and `threads`: as many children at once as the lag allows the strategy, and the
+/// cores divided among them.
+fn share_cores(values: &mut Table) {
+    let cores = match values.contains_key("table") {
+        true => 1,
+        false => std::thread::available_parallelism().map_or(1, NonZero::get) as i64,
+    };
+    let number = |key: &str| values.get(key).and_then(Value::as_integer);
+    let lag = number("lag").unwrap_or(LAG).max(0);
+    let jobs = number("jobs").unwrap_or_else(|| cores.min(lag.saturating_add(1)));
+    let threads = (cores / jobs.max(1)).max(1);
+    values.entry("jobs").or_insert(jobs.into());
+    values.entry("threads").or_insert(threads.into());
+}
+
+/// Fills in `retrain-epochs`.
+fn lengthen_retraining(values: &mut Table) {
+    let recipe = values.get("recipe").and_then(Value::as_table);
+    if let Some(epochs) = recipe.and_then(|recipe| recipe.get("epochs")?.as_integer()) {
+        let epochs = epochs.max(RETRAIN_EPOCHS);
+        values.entry("retrain-epochs").or_insert(epochs.into());
     }
 }
 
@@ -223,7 +236,10 @@ impl Refused {
 fn merge(old: &mut Table, new: Table) {
     for (key, value) in new {
         match (old.get_mut(&key), value) {
-            (Some(Value::Table(old)), Value::Table(new)) if !starts_over(old, &new) => {
+            (Some(Value::Table(old)), Value::Table(new)) if is_same_kind(old, &new) => {
+                if new.contains_key("source") {
+                    FOUND_OUT.iter().for_each(|key| drop(old.remove(*key)));
+                }
                 merge(old, new);
             }
             (_, value) => drop(old.insert(key, value)),
@@ -231,8 +247,11 @@ fn merge(old: &mut Table, new: Table) {
     }
 }
 
-fn starts_over(old: &Table, new: &Table) -> bool {
-    new.contains_key("source") || new.get("kind").is_some_and(|kind| old.get("kind") != Some(kind))
+/// What belongs to a `source` and is not configured.
+const FOUND_OUT: [&str; 3] = ["definition", "description", "digest"];
+
+fn is_same_kind(old: &Table, new: &Table) -> bool {
+    new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind))
 }
 
 fn to_value(value: impl serde::Serialize) -> Value {

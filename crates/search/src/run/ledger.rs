@@ -123,6 +123,7 @@ impl Ledger {
     pub fn create(path: &Path, facts: &[(&str, &str)]) -> Result<(), LedgerError> {
         in_file(path, || {
             let mut connection = Connection::open(path)?;
+            connection.pragma_update(None, "journal_mode", "wal")?;
             let transaction = connection.transaction()?;
             transaction.execute_batch(SCHEMA)?;
             for (name, value) in facts {
@@ -320,11 +321,12 @@ impl Ledger {
 
     fn read(&self, space: &Space, row: &Row<'_>) -> Result<Trial, LedgerProblem> {
         let trial: u64 = row.get("trial")?;
-        let wrong = |reason: &dyn ToString| LedgerProblem::Trial { trial, reason: reason.to_string() };
+        let wrong =
+            |reason: &dyn ToString| LedgerProblem::Trial { trial, reason: reason.to_string() };
         let text = |column: &str| row.get::<_, String>(column);
-        let mut query = self.connection.prepare_cached(
-            "SELECT * FROM epochs WHERE trial = ?1 ORDER BY epoch",
-        )?;
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT * FROM epochs WHERE trial = ?1 ORDER BY epoch")?;
         let epochs = query.query_map([trial], |row| {
             Ok(Epoch {
                 number: row.get("epoch")?,

@@ -14,8 +14,8 @@ use super::{Ending, Listener, Plan, Reason, SearchError};
 use crate::clock::utc;
 use crate::strategy::{Proposal, Strategy};
 use crate::{
-    Architecture, Clock, FAILED_REWARD, Failure, Measurement, Outcome, Proposed, Status,
-    Stop, Trial,
+    Architecture, Clock, FAILED_REWARD, Failure, Measurement, Outcome, Proposed, Status, Stop,
+    Trial,
 };
 
 /// A search under way, in the thread that runs it; trials are evaluated in threads of `scope`.

@@ -40,6 +40,7 @@ fn wrong_values_are_named_with_their_place() {
     place.expect_words(2, "search --table table.csv --epochs 3", &words);
     place.write("c.toml", "table = \"table.csv\"\ndata = \"embedded\"\n");
     place.expect_words(2, "search --config c.toml", &["a table is its own space"]);
+    place.expect_words(2, "search --set table.seconds-per-trial=1", &["table.source is empty"]);
     place.expect_words(2, "search --preset best", &["best"]);
     place.expect_words(2, "search --nonsense", &["--nonsense", "Usage"]);
 }
@@ -61,7 +62,7 @@ fn missing_and_broken_inputs_are_named() {
     place.expect_words(2, "search --space nothing.toml", &["nothing.toml", "reference"]);
     place.expect_words(2, "search --data nowhere", &["nowhere"]);
     place.expect_words(2, "search --table nothing.csv", &["nothing.csv", "cannot be read"]);
-    place.write("decisions.toml", "name = \"d\"\n[decisions]\na = [1, 2]\n");
+    place.write("decisions.toml", "name = \"d\"\n[[decision]]\nname = \"a\"\nvalues = [1, 2]\n");
     place.expect_words(2, "search --space decisions.toml", &["d lists decisions only"]);
     place.write("broken.csv", "a,reward\n1,0.5\n2\n");
     place.expect_words(2, "search --table broken.csv", &["broken.csv: line 3", "2"]);

@@ -14,8 +14,7 @@ fn killed_twenty_times_it_is_as_if_nothing_had_happened() {
     let search = "--table table.csv --trials 60 --lag 3 --preset paper";
     place.expect(0, &format!("search {search} --out whole --jobs 1"));
 
-    let begin =
-        format!("search {search} --jobs 2 --set table.seconds-per-trial=0.05 --out killed");
+    let begin = format!("search {search} --jobs 2 --set table.seconds-per-trial=0.05 --out killed");
     let mut instants = Philox::new(Key::new(11, 0, "kill"));
     let mut kills = 0;
     while kills < 20 {

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod bench;
+mod children;
 mod configuration;
 mod kill;
 mod repeatable;

@@ -68,7 +68,10 @@ fn default_never_repeats_and_paper_answers_from_the_ledger() {
     assert_eq!(column(&default, "status"), vec!["done"; 60]);
     assert_eq!(distinct(column(&default, "hash")), 60);
 
-    place.expect(0, "search --table table.csv --trials 60 --preset paper --jobs 3 --lag 9 --out paper");
+    place.expect(
+        0,
+        "search --table table.csv --trials 60 --preset paper --jobs 3 --lag 9 --out paper",
+    );
     let paper = place.trials("paper");
     let [status, hash] = ["status", "hash"].map(|name| column(&paper, name));
     let [reward, original] = ["reward", "duplicate_of"].map(|name| column(&paper, name));
@@ -98,6 +101,9 @@ fn an_exhausted_space_ends_the_search_normally() {
     place.expect_words(0, "search --table small.csv --trials 50 --out run", &words);
     let trials = place.trials("run");
     let status = column(&trials, "status");
-    assert_eq!((status[..6].to_vec(), status[6..].to_vec()), (vec!["done".to_owned(); 6], vec!["duplicate".to_owned(); 6]));
+    assert_eq!(
+        (status[..6].to_vec(), status[6..].to_vec()),
+        (vec!["done".to_owned(); 6], vec!["duplicate".to_owned(); 6])
+    );
     place.expect_words(0, "search --resume run", &["nothing left to do"]);
 }

@@ -1,9 +1,7 @@
 //! Runs that are there already, in use, of another search, or in impossible places.
 
-use std::fs;
-use std::time::Duration;
-
 use crate::support::Place;
+use std::fs;
 
 #[test]
 fn a_run_is_only_replaced_by_force() {
@@ -72,12 +70,13 @@ fn a_run_has_one_process() {
     let place = Place::new();
     let search = "search --table table.csv --set table.seconds-per-trial=60 --out run";
     let mut process = place.spawn(search);
-    while !place.path("run").exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    place.wait_for("run");
     let words = [&format!("run is in use by process {}", process.id()), "wait for it"];
     place.expect_words(2, "search --resume run", &words);
     place.expect_words(2, "search --table table.csv --out run --force", &words);
+    while !place.expect(0, "show run").contains("Trial 0 is under way") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     place.expect_words(0, "show run", &["the run goes on"]);
     process.kill().unwrap();
     process.wait().unwrap();
@@ -115,7 +114,8 @@ fn what_is_no_run_is_not_resumed() {
     let place = Place::new();
     place.expect_words(2, "search --resume nowhere", &["nowhere is not a run", "config.toml"]);
     place.expect(0, "search --table table.csv --out run --max-time 0s");
-    place.write("run/ledger.sqlite", "this is not a database, although it is long enough to be one");
+    place
+        .write("run/ledger.sqlite", "this is not a database, although it is long enough to be one");
     place.expect_words(2, "search --resume run", &["ledger.sqlite", "damaged"]);
     place.expect_words(2, "show run", &["ledger.sqlite", "damaged"]);
     fs::remove_file(place.path("run/ledger.sqlite")).unwrap();

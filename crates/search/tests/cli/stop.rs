@@ -55,10 +55,7 @@ fn the_second_signal_ends_at_once() {
     let search = "search --table table.csv --jobs 1 --set table.seconds-per-trial=60 --out run";
     let process = place.spawn(search);
     let started = Instant::now();
-    while !place.path("run").exists() {
-        assert!(started.elapsed() < Duration::from_secs(30), "no run");
-        sleep(Duration::from_millis(5));
-    }
+    place.wait_for("run");
     sleep(Duration::from_millis(100));
     // Both arrive before the program looks again.
     signal(&process, "STOP");

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -64,6 +66,15 @@ impl Place {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// Waits until something is there.
+    pub(crate) fn wait_for(&self, name: &str) {
+        let started = Instant::now();
+        while !self.path(name).exists() {
+            assert!(started.elapsed() < Duration::from_secs(60), "no {name}");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
     /// `trials.csv` of a run without what depends on the clock.
     pub(crate) fn trials(&self, run: &str) -> Vec<Vec<String>> {
         trials(&self.path(run).join("trials.csv"))
@@ -86,9 +97,8 @@ pub(crate) fn trials(path: &Path) -> Vec<Vec<String>> {
     let kept: Vec<usize> = (0..records[0].len())
         .filter(|&column| !CLOCK.iter().any(|suffix| records[0][column].ends_with(suffix)))
         .collect();
-    let row = |record: &csv::StringRecord| {
-        kept.iter().map(|&column| record[column].to_owned()).collect()
-    };
+    let row =
+        |record: &csv::StringRecord| kept.iter().map(|&column| record[column].to_owned()).collect();
     records.iter().map(row).collect()
 }
 
@@ -108,7 +118,8 @@ fn table() -> String {
                     let bonus = if pool == "max" && kernel == 3 { 0.125 } else { 0.0 };
                     let reward =
                         f64::from(width) / 16.0 + f64::from(depth) / 8.0 + bonus + 1.0 / 32.0;
-                    text += &format!("{width},{depth},{kernel},{pool},{reward},{}\n", width * depth);
+                    text +=
+                        &format!("{width},{depth},{kernel},{pool},{reward},{}\n", width * depth);
                 }
             }
         }

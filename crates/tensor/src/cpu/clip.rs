@@ -2,23 +2,40 @@ use super::{Buffer, Cpu};
 use crate::Result;
 use crate::ops::ClipBackend;
 
-/// Squares that are added up in f32 before they join the sum in f64.
-const CHUNK: usize = 16;
+/// Elements whose squares are summed in one go.
+const BLOCK: usize = 32 * 1024;
 
 impl ClipBackend for Cpu {
-    fn clip(&self, most: f32, gradients: &mut [Buffer]) -> Result<()> {
-        let mut squares = 0.0f64;
-        for gradient in gradients.iter() {
-            for chunk in gradient.slice::<f32>().chunks(CHUNK) {
-                squares += f64::from(chunk.iter().map(|g| g * g).sum::<f32>());
-            }
+    fn clip_global_norm(&self, most: f32, gradients: &mut [(usize, &mut Buffer)]) -> Result<()> {
+        let mut squares = 0.0;
+        for (len, gradient) in &*gradients {
+            let gradient = &gradient.slice::<f32>()[..*len];
+            let sums = self.map_blocks(*len, BLOCK, |block| sum_of_squares(&gradient[block]));
+            squares += sums.iter().sum::<f64>();
         }
-        let norm = squares.sqrt() as f32;
-        if norm > most {
-            for gradient in gradients {
-                gradient.slice_mut::<f32>().iter_mut().for_each(|g| *g *= most / norm);
-            }
+        let norm = squares.sqrt();
+        if norm <= f64::from(most) || !norm.is_finite() {
+            return Ok(());
+        }
+        let scale = (f64::from(most) / norm) as f32;
+        for (len, gradient) in gradients {
+            self.chunks(&mut gradient.slice_mut::<f32>()[..*len], 1, |_, gradient| {
+                gradient.iter_mut().for_each(|g| *g *= scale);
+            });
         }
         Ok(())
     }
+}
+
+/// `sum g^2` in f64, where no square of an f32 overflows or is lost.
+fn sum_of_squares(gradient: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (whole, rest) = gradient.as_chunks::<LANES>();
+    for gradient in whole {
+        for (sum, g) in sums.iter_mut().zip(gradient) {
+            *sum += f64::from(*g) * f64::from(*g);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>()
 }

@@ -27,6 +27,7 @@ impl EmbeddingBackend for Cpu {
         dy: &Buffer,
         dtable: &mut Buffer,
     ) -> Result<()> {
+        // In the calling thread, which keeps the order of an index's gradients.
         let Embedding { count, width } = *geometry;
         let (index, dy) = (&index.slice::<u32>()[..count], dy.slice::<f32>());
         let dtable = dtable.slice_mut::<f32>();

@@ -1,3 +1,4 @@
+use super::exponential::{sigmoid, tanh};
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu};
 use crate::ops::{
@@ -6,6 +7,9 @@ use crate::ops::{
 };
 use crate::{DType, Result};
 
+// But for the forward product, all of it in the calling thread: a controller's step is too short to
+// be shared. Every loop writes one slice, so that the compiler has few overlaps to rule out and
+// vectorises it.
 impl LstmCellBackend for Cpu {
     fn lstm_cell(
         &self,
@@ -50,6 +54,7 @@ impl LstmCellBackend for Cpu {
     }
 }
 
+/// The gates' activation, and the states from them; the gates hold `h W_hh` before.
 struct Forward<'a> {
     units: usize,
     projection: &'a [f32],
@@ -72,21 +77,21 @@ impl Task for Forward<'_> {
             for (gate, projection) in gates.iter_mut().zip(projection) {
                 *gate += projection;
             }
-            let (i, rest) = gates.split_at_mut(units);
-            let (f, rest) = rest.split_at_mut(units);
-            let (g, o) = rest.split_at_mut(units);
+            gates[..2 * units].iter_mut().for_each(|x| *x = sigmoid(*x));
+            gates[2 * units..3 * units].iter_mut().for_each(|x| *x = tanh(*x));
+            gates[3 * units..].iter_mut().for_each(|x| *x = sigmoid(*x));
+            let [i, f, g, o] = split(gates, units);
             for unit in 0..units {
-                i[unit] = sigmoid(i[unit]);
-                f[unit] = sigmoid(f[unit]);
-                g[unit] = tanh(g[unit]);
-                o[unit] = sigmoid(o[unit]);
                 c[unit] = f[unit] * before[unit] + i[unit] * g[unit];
+            }
+            for unit in 0..units {
                 h[unit] = o[unit] * tanh(c[unit]);
             }
         }
     }
 }
 
+/// The gradients of the gates, of the cell state and, by a product, of the hidden state.
 struct Backward<'a> {
     units: usize,
     dh: &'a [f32],
@@ -104,38 +109,53 @@ impl Task for Backward<'_> {
     fn run<M: Arithmetic>(self) {
         let units = self.units;
         for row in 0..self.dh.len() / units {
-            let at = row * units..(row + 1) * units;
-            let (dh, before, c) =
-                (&self.dh[at.clone()], &self.before[at.clone()], &self.c[at.clone()]);
-            let dc = &mut self.dc[at.clone()];
-            let wide = 4 * at.start..4 * at.end;
-            let gates = &self.gates[wide.clone()];
-            let (i, f) = (&gates[..units], &gates[units..2 * units]);
-            let (g, o) = (&gates[2 * units..3 * units], &gates[3 * units..]);
+            let (state, wide) =
+                (row * units..(row + 1) * units, 4 * row * units..4 * (row + 1) * units);
+            let [dh, before, c] = [self.dh, self.before, self.c].map(|all| &all[state.clone()]);
+            let dc = &mut self.dc[state.clone()];
+            let [i, f, g, o] = split(&self.gates[wide.clone()], units);
             let dgates = &mut self.dgates[wide];
-            {
-                let (di, rest) = dgates.split_at_mut(units);
-                let (df, rest) = rest.split_at_mut(units);
-                let (dg, do_) = rest.split_at_mut(units);
-                for unit in 0..units {
-                    let (i, f, g, o) = (i[unit], f[unit], g[unit], o[unit]);
-                    let t = tanh(c[unit]);
-                    let d = dc[unit] + dh[unit] * o * (1.0 - t * t);
-                    do_[unit] = dh[unit] * t * o * (1.0 - o);
-                    di[unit] = d * g * i * (1.0 - i);
-                    dg[unit] = d * i * (1.0 - g * g);
-                    df[unit] = d * before[unit] * f * (1.0 - f);
-                    dc[unit] = d * f;
-                }
+            let (di, rest) = dgates.split_at_mut(units);
+            let (df, rest) = rest.split_at_mut(units);
+            let (dg, d_o) = rest.split_at_mut(units);
+            // tanh(c) at first.
+            for unit in 0..units {
+                d_o[unit] = tanh(c[unit]);
             }
-            let rows = self.recurrent.chunks_exact(4 * units);
-            for (dh, weights) in self.dh_before[at].iter_mut().zip(rows) {
+            for unit in 0..units {
+                dc[unit] += dh[unit] * o[unit] * (1.0 - d_o[unit] * d_o[unit]);
+            }
+            for unit in 0..units {
+                d_o[unit] *= dh[unit] * o[unit] * (1.0 - o[unit]);
+            }
+            for unit in 0..units {
+                di[unit] = dc[unit] * g[unit] * i[unit] * (1.0 - i[unit]);
+            }
+            for unit in 0..units {
+                df[unit] = dc[unit] * before[unit] * f[unit] * (1.0 - f[unit]);
+            }
+            for unit in 0..units {
+                dg[unit] = dc[unit] * i[unit] * (1.0 - g[unit] * g[unit]);
+            }
+            for unit in 0..units {
+                dc[unit] *= f[unit];
+            }
+            let weights = self.recurrent.chunks_exact(4 * units);
+            for (dh, weights) in self.dh_before[state].iter_mut().zip(weights) {
                 *dh = dot(dgates, weights);
             }
         }
     }
 }
 
+/// The four gates of a row.
+#[inline(always)]
+fn split(row: &[f32], units: usize) -> [&[f32]; 4] {
+    [0, 1, 2, 3].map(|gate| &row[gate * units..][..units])
+}
+
+/// The inner product, in an order that the length alone decides: sums side by side, as many as the
+/// widest vector has lanes.
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
@@ -147,6 +167,9 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += a[lane] * b[lane];
         }
     }
+    for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *sum += a * b;
+    }
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -154,30 +177,5 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
         half /= 2;
     }
-    sums[0] + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
-}
-
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
-    let p = 1.0
-        + r * (1.0
-            + r * (0.5
-                + r * (0.166_666_65
-                    + r * (0.041_665_795 + r * (8.333_452e-3 + r * 1.398_199_9e-3)))));
-    f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000)) * p
-}
-
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
-#[inline(always)]
-fn tanh(x: f32) -> f32 {
-    1.0 - 2.0 / (1.0 + exp(2.0 * x))
+    sums[0]
 }

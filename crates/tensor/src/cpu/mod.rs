@@ -14,6 +14,7 @@ mod conv2d;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod exponential;
 mod fused;
 mod global_average_pool;
 mod isa;

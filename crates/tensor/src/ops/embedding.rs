@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Memory, Result, Tensor};
+use crate::{Backend, DType, Error, Memory, Result, Tensor};
 
 /// The geometry of a look-up: rows of a table chosen by indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,14 +35,15 @@ pub trait EmbeddingBackend: Memory {
 /// `[n, width]`.
 ///
 /// # Errors
-/// [`crate::Error::Index`] for an index that the table has no row for.
+/// [`Error::Index`] for an index that the table has no row for; [`Error::Shape`] unless the table
+/// is a matrix with columns and the indices are a list; [`Error::DType`] for another dtype.
 pub fn embedding<B: Backend>(table: &Tensor<B>, index: &Tensor<B>) -> Result<Tensor<B>> {
     const OP: &str = "embedding";
     check::dtype(OP, table, DType::F32, "f32")?;
-    check::rank(OP, table, 2, "the table is [rows, width]")?;
+    let [rows, width] = matrix(OP, table)?;
     check::rank(OP, index, 1, "the indices are [n]")?;
-    check::indices(OP, "index", index, table.shape()[0])?;
-    let geometry = Embedding { count: index.shape()[0], width: table.shape()[1] };
+    check::indices(OP, "index", index, rows)?;
+    let geometry = Embedding { count: index.shape()[0], width };
     let shape = [geometry.count, geometry.width];
     let mut y = Tensor::zeros(table.backend(), DType::F32, shape)?;
     let to = y.buffer_mut()?;
@@ -50,10 +51,11 @@ pub fn embedding<B: Backend>(table: &Tensor<B>, index: &Tensor<B>) -> Result<Ten
     Ok(y)
 }
 
-/// The gradient of the table of [`embedding`], which has `rows` rows: `dy` is `[n, width]`.
+/// The gradient of the table of [`embedding`], which has `rows` rows: `dy` is `[n, width]`. The
+/// gradients of an index that occurs more than once are added up in their order.
 ///
 /// # Errors
-/// [`crate::Error::Index`] for an index that the table has no row for.
+/// Those of [`embedding`]; [`Error::ShapeMismatch`] unless there is an index for each row of `dy`.
 pub fn embedding_backward<B: Backend>(
     index: &Tensor<B>,
     dy: &Tensor<B>,
@@ -61,12 +63,23 @@ pub fn embedding_backward<B: Backend>(
 ) -> Result<Tensor<B>> {
     const OP: &str = "embedding_backward";
     check::dtype(OP, dy, DType::F32, "f32")?;
-    check::rank(OP, dy, 2, "dy is [n, width]")?;
+    let [count, width] = matrix(OP, dy)?;
     check::indices(OP, "index", index, rows)?;
-    check::shape(OP, index.shape(), [dy.shape()[0]].into(), "an index for each row of dy")?;
-    let geometry = Embedding { count: dy.shape()[0], width: dy.shape()[1] };
-    let mut dtable = Tensor::zeros(dy.backend(), DType::F32, [rows, geometry.width])?;
+    check::shape(OP, index.shape(), [count].into(), "an index for each row of dy")?;
+    let geometry = Embedding { count, width };
+    let mut dtable = Tensor::zeros(dy.backend(), DType::F32, [rows, width])?;
     let to = dtable.buffer_mut()?;
     dy.backend().embedding_backward(&geometry, index.buffer(), dy.buffer(), to)?;
     Ok(dtable)
+}
+
+/// Rows and columns; there are columns.
+fn matrix<B: Backend>(op: &'static str, tensor: &Tensor<B>) -> Result<[usize; 2]> {
+    match *tensor.shape().dims() {
+        [rows, width] if width > 0 => Ok([rows, width]),
+        _ => {
+            let rule = "a table and its gradients are matrices with at least one column";
+            Err(Error::Shape { op, shape: tensor.shape(), rule })
+        }
+    }
 }

@@ -35,7 +35,10 @@ pub use batch_norm::{
     batch_norm_inference,
 };
 pub use bias::{BiasBackend, bias, bias_backward, bias_backward_add};
-pub use categorical::{CategoricalBackend, PolicyWeights, RowDraw};
+pub use categorical::{
+    CategoricalBackend, PolicyWeights, RowDraw, categorical_backward, categorical_sample,
+    categorical_score,
+};
 pub use clip::{ClipBackend, clip_global_norm};
 pub use concat::{ChannelRange, ConcatBackend, CopyChannels, concat, concat_backward};
 pub use conv2d::{Connection, Conv2d, Conv2dBackend, Epilogue, conv2d, conv2d_dgrad, conv2d_wgrad};
@@ -49,6 +52,7 @@ pub use global_average_pool::{
 };
 pub use lstm_cell::{
     LstmCell, LstmCellBackend, LstmGradientInputs, LstmGradients, LstmInputs, LstmOutputs,
+    lstm_cell, lstm_cell_backward,
 };
 pub use matmul::{Matmul, MatmulBackend, Operand, matmul, matmul_add};
 pub use optimizer::{Optimizer, OptimizerBackend, OptimizerStep, UpdateRule};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nasrl_child::TrainError;
+use nasrl_child::{Recipe, TrainError};
 use nasrl_search::config::Config;
 use nasrl_search::problem::Problem;
 use nasrl_search::retrain::Retraining;
@@ -90,10 +90,14 @@ fn retrain_winner(
     say!("The best child, trial {trial}, is trained anew:");
     let threads = config.threads * config.jobs;
     let seed = config.seed;
+    let epochs = config.retrain_epochs.unwrap_or(recipe.epochs);
+    let recipe = &Recipe { epochs, ..recipe.clone() };
     let retraining = Retraining { graph, dataset, recipe, seed, trial, threads };
     match retraining.run(stop, &mut |epoch| print_epoch(epoch)) {
         Ok((retrained, weights)) => recorder.retrained(&retrained, &weights)?,
         Err(TrainError::Cancelled) => return Ok(Exit::Stopped),
+        // That happens to a child; it is a result of the search, not a failure.
+        Err(diverged @ TrainError::Nan { .. }) => say!("Training it anew failed: {diverged}"),
         Err(error) => return Err(error.into()),
     }
     say!("");

@@ -45,7 +45,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     trials: Option<i64>,
 
-    /// How many epochs each child is trained. Default: 2.
+    /// How many epochs each child is trained. Default: 3. The best one is trained anew for
+    /// --set retrain-epochs=N, by default 10 or as many as here.
     #[arg(long, value_name = "N")]
     epochs: Option<i64>,
 

@@ -1,0 +1,9 @@
+//! Whole networks: compiled programs against the interpreter, and trained ones.
+
+mod gradients;
+mod graphs;
+mod interpreter;
+mod oracle;
+mod problem;
+mod repeatability;
+mod training;
