@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     options: Options,
 
     /// The directory of the run, which must not exist or be empty. Default:
-    /// runs/<time>-<space>.
+    /// runs/TIME-SPACE.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
 
