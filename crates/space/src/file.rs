@@ -1,6 +1,5 @@
 //! Spaces as TOML.
 
-mod nearest;
 mod read;
 mod write;
 

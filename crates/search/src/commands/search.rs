@@ -104,7 +104,10 @@ fn introduce(run: &RunDirectory, config: &Config, problem: &Problem) {
     );
     say!("{}", problem.describe());
     let series = config.series();
-    let epochs = config.recipe.as_ref().map(|recipe| format!(", {} epochs each", recipe.epochs));
+    let epochs = config.recipe.as_ref().map(|recipe| match recipe.epochs {
+        1 => ", 1 epoch each".to_owned(),
+        epochs => format!(", {epochs} epochs each"),
+    });
     say!(
         "{} trials of {}{}; preset {}, lag {}, seed {}, {} at once",
         config.trials,

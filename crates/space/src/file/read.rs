@@ -6,7 +6,6 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::nearest::nearest;
 use crate::decision::check_values;
 use crate::network::{Block, Domain, Key, Network, Setting};
 use crate::{Decision, FileProblem, Place, Space, SpaceError, Value};
@@ -381,4 +380,10 @@ fn spans<T>(settings: &Settings<T>) -> BTreeMap<Key, Range<usize>> {
 
 fn names(keys: &[Key]) -> Vec<&'static str> {
     keys.iter().map(|key| key.name()).collect()
+}
+
+/// The word of `known`, which has at least one, that takes the fewest edits to become.
+fn nearest(word: &str, known: &[&'static str]) -> &'static str {
+    let edits = |candidate: &&'static str| strsim::levenshtein(word, candidate);
+    known.iter().copied().min_by_key(edits).unwrap_or_default()
 }
