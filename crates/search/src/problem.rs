@@ -175,7 +175,7 @@ fn open_space(source: &mut SpaceSource) -> Result<Space, SpaceError> {
     }
     let space = Space::open(&source.source)?;
     source.definition = Some(space.to_toml());
-    if !Space::BUILT_IN.contains(&source.source.as_str()) {
+    if !Space::built_in().any(|name| name == source.source) {
         source.source = absolute(Path::new(&source.source));
     }
     Ok(space)

@@ -10,9 +10,21 @@ pub struct Decision {
     name: String,
     kind: String,
     values: Vec<Value>,
+    condition: Option<Condition>,
 }
 
-/// The index of the chosen value of each decision, in the order of the space's decisions.
+/// That a decision is made only after certain choices of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The place of the earlier decision, which is made always, among those of the space.
+    pub decision: usize,
+    /// The indices of its values after which this decision is made.
+    pub choices: Vec<u16>,
+}
+
+/// The index of the chosen value of each decision, in the order of the space's decisions; 0 for a
+/// decision that is not made. In a space of several depths they can end with any layer from its
+/// least depth on.
 ///
 /// Only a [`Space`](crate::Space) makes tokens, so that they always fit the space they came from.
 /// Mixing spaces up is an error of the program, and methods may panic on it.
@@ -39,7 +51,7 @@ impl Decision {
         };
         let values: Vec<Value> = values.into_iter().map(read).collect();
         match check_values(&values) {
-            Ok(()) => Ok(Decision { name, kind: kind.into(), values }),
+            Ok(()) => Ok(Decision { name, kind: kind.into(), values, condition: None }),
             Err(reason) => Err(SpaceError::Decision { decision: name, reason }),
         }
     }
@@ -59,11 +71,32 @@ impl Decision {
     pub fn values(&self) -> &[Value] {
         &self.values
     }
+
+    /// What it depends on whether the decision is made; `None` where it always is.
+    pub fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
+    }
+
+    pub(crate) fn only_if(self, condition: Condition) -> Decision {
+        Decision { condition: Some(condition), ..self }
+    }
+
+    /// Whether it is made after the choices `before` it.
+    pub(crate) fn is_made(&self, before: &[u16]) -> bool {
+        let Some(Condition { decision, choices }) = &self.condition else { return true };
+        choices.contains(&before[*decision])
+    }
 }
 
 impl Tokens {
     pub(crate) fn new(indices: Vec<u16>) -> Tokens {
         Tokens(indices)
+    }
+
+    /// How many decisions they settle.
+    #[expect(clippy::len_without_is_empty, reason = "there is no space without decisions")]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The chosen indices, one a decision.

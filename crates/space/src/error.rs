@@ -16,7 +16,7 @@ pub enum SpaceError {
         /// What the operating system said, or that the file is not UTF-8.
         reason: io::Error,
         /// The spaces that need no file.
-        built_in: &'static [&'static str],
+        built_in: Vec<&'static str>,
     },
     /// The text of a space is not one.
     #[error("{place}: {problem}")]
@@ -58,6 +58,41 @@ pub enum SpaceError {
         found: usize,
         /// The names of the decisions, in order.
         decisions: Vec<String>,
+    },
+    /// The tokens of one layer that are too few or too many.
+    #[error("{part}: found {found} tokens, expected {}: {}", .expected.len(), .expected.join(", "))]
+    PartTokens {
+        /// The layer.
+        part: String,
+        /// How many tokens it has.
+        found: usize,
+        /// What has to be decided after the choices that were made.
+        expected: Vec<String>,
+    },
+    /// A network of more layers or fewer than the space has.
+    #[error("found {found} layers, but the networks of space {space} have {}", depths(.least, .most))]
+    Depth {
+        /// The space's name.
+        space: String,
+        /// How many layers there are.
+        found: usize,
+        /// The fewest that there can be.
+        least: usize,
+        /// The most that there can be.
+        most: usize,
+    },
+    /// Skips that are no digits 0 and 1, or too few, or too many.
+    #[error(
+        "{part}: skips are {found:?}, expected {count} digits, 1 for each earlier layer that it \
+         reads and 0 for the others"
+    )]
+    Skips {
+        /// The layer.
+        part: String,
+        /// What was found.
+        found: String,
+        /// How many digits there should be.
+        count: usize,
     },
     /// A token that is none of its decision's values.
     #[error(
@@ -224,6 +259,13 @@ pub enum FileProblem {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+fn depths(least: &usize, most: &usize) -> String {
+    match least == most {
+        true => most.to_string(),
+        false => format!("{least} to {most}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Spaces as TOML.
 
 mod read;
+mod section;
 mod write;
 
 pub(crate) use read::read;

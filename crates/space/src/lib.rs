@@ -33,34 +33,53 @@
 #![doc = include_str!("../examples/decisions-only.toml")]
 //! ```
 //!
+//! In a third one (`examples/layer-types.toml`) the search decides what each layer is and which
+//! layers it reads:
+//!
+//! ```toml
+#![doc = include_str!("../examples/layer-types.toml")]
+//! ```
+//!
 //! # What a layer is
 //!
 //! Convolution, batch normalisation, activation, pooling, dropout, in this order, each where the
 //! space asks for it. A convolution has a bias unless batch normalisation follows, whose beta
-//! takes its place. After the last layer come global average pooling, dropout if the head has
-//! any, and a dense layer to the classes.
+//! takes its place. Of a block of several convolutions each reads what the layer is given and all
+//! before it, and the layer's result is what all compute, side by side; pooling and dropout follow.
+//!
+//! A layer reads the one before it, or with skips the concatenation of several, in ascending order.
+//! A layer that reads none reads the image, or the stem's result. The results that no layer reads
+//! are concatenated for the head; without skips that is the last one. Results of different extents
+//! get zeros around them, up to the largest height and width. These are the rules of arXiv
+//! 1611.01578, section 3.3. The head is global average pooling, dropout if it has any, and a dense
+//! layer to the classes.
 //!
 //! # Names of nodes and parameters
 //!
 //! Nodes are called `<layer>.conv`, `<layer>.batch_norm`, `<layer>.activation`, `<layer>.pool` and
-//! `<layer>.dropout`, where a layer is `stem` or `layer1`, `layer2`, ...; then `head.pool`,
-//! `head.dropout` and `head.dense`. A parameter is named after its node, as
+//! `<layer>.dropout`, where a layer is `stem` or `layer1`, `layer2`, ...; the convolutions of a
+//! block are `<layer>.1.conv`, `<layer>.2.conv`, ... Before a layer that reads several stand
+//! `<layer>.pad<n>`, zeros around the result of layer `n`, and `<layer>.concat`. The head has
+//! `head.pool`, `head.dropout` and `head.dense`. A parameter is named after its node, as
 //! `layer1.conv.weight`; [`ParameterRole`] lists names and layouts.
 
 mod decision;
+mod enumeration;
 mod error;
 mod file;
 mod graph;
 mod network;
 mod space;
 mod value;
+mod written;
 
-pub use decision::{Decision, Tokens};
+pub use decision::{Condition, Decision, Tokens};
+pub use enumeration::TokensIter;
 pub use error::{DecisionError, FileProblem, Place, SpaceError};
 pub use graph::{
     Activation, ArchitectureHash, Conv2d, ConvolutionKind, Dense, Dropout, Extent, Graph,
     GraphBuilder, GraphError, Image, Node, NodeId, Op, Padding, ParameterRole, ParameterSpec, Pool,
     PoolKind, Sides, Window,
 };
-pub use space::{Space, SpaceDigest, TokensIter};
+pub use space::{Space, SpaceDigest, Step};
 pub use value::{Real, Value};

@@ -1,24 +1,50 @@
-//! Search spaces: their decisions, tokens, size and identity.
+//! Search spaces: their decisions, their networks and their identity.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
-use num_bigint::BigUint;
-use rand_core::Rng;
-
-use crate::network::{Key, Network, Setting};
+use crate::network::{Key, Listing, Network, Part, Setting, Skips};
 use crate::{Decision, Graph, Image, SpaceError, Tokens, Value, file};
 
-const REFERENCE: &str = include_str!("reference.toml");
+/// The built-in spaces: name and text.
+const BUILT_IN: [(&str, &str); 4] = [
+    ("reference", include_str!("built_in/reference.toml")),
+    ("nas-rl-cnn", include_str!("built_in/nas-rl-cnn.toml")),
+    ("nas-rl-cnn-strides", include_str!("built_in/nas-rl-cnn-strides.toml")),
+    ("nas-rl-cnn-pooling", include_str!("built_in/nas-rl-cnn-pooling.toml")),
+];
 
 /// A search space: decisions, and what network each choice of them describes.
 ///
 /// A space that lists its decisions only has no networks; see [`Space::from_decisions`].
+///
+/// A space can have several depths: its token strings are those of its largest number of layers,
+/// and [`Space::at_depth`] is the same space with fewer. What describes a network of fewer layers
+/// is as good a token string of the space itself, for all methods but those that count and draw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
     name: String,
-    decisions: Vec<Decision>,
+    pub(crate) listing: Listing,
     network: Option<Network>,
+}
+
+/// A step of deciding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// One decision.
+    Choice {
+        /// Its place among the decisions of the space.
+        decision: usize,
+    },
+    /// Which earlier layers a layer reads: a decision with the values 0 and 1 for each of them, in
+    /// ascending order, and so none for the first layer. The anchor point of arXiv 1611.01578,
+    /// section 3.3.
+    Anchor {
+        /// Their places among the decisions of the space.
+        decisions: Range<usize>,
+    },
 }
 
 /// The identity of a space, its name included: equal for files that say the same in other words.
@@ -26,21 +52,16 @@ pub struct Space {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpaceDigest([u8; 32]);
 
-/// All tokens of a space in lexicographic order; see [`Space::iter`].
-#[derive(Clone, Debug)]
-pub struct TokensIter<'a> {
-    space: &'a Space,
-    next: Option<Tokens>,
-}
-
 impl Space {
-    /// The spaces that [`Space::open`] knows by name.
-    pub const BUILT_IN: &'static [&'static str] = &["reference"];
+    /// The names of the spaces that [`Space::open`] knows.
+    pub fn built_in() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.into_iter().map(|(name, _)| name)
+    }
 
     /// Four convolutions, each with its kernel from {1, 3} and its filters from {16, 32, 64};
     /// strides 2, 1, 2, 1, 'same' padding, bias and ReLU.
     pub fn reference() -> Space {
-        Space::from_toml(REFERENCE, "reference").expect("the built-in text is tested")
+        Space::open("reference").expect("the built-in text is tested")
     }
 
     /// The built-in space of this name, or else the one in the file of this name.
@@ -48,9 +69,9 @@ impl Space {
     /// # Errors
     /// As [`Space::load`].
     pub fn open(name_or_path: &str) -> Result<Space, SpaceError> {
-        match name_or_path {
-            "reference" => Ok(Space::reference()),
-            path => Space::load(Path::new(path)),
+        match BUILT_IN.into_iter().find(|(name, _)| *name == name_or_path) {
+            Some((name, text)) => Space::from_toml(text, name),
+            None => Space::load(Path::new(name_or_path)),
         }
     }
 
@@ -62,7 +83,9 @@ impl Space {
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => Space::from_toml(&text, &file),
-            Err(reason) => Err(SpaceError::Read { file, reason, built_in: Space::BUILT_IN }),
+            Err(reason) => {
+                Err(SpaceError::Read { file, reason, built_in: Space::built_in().collect() })
+            }
         }
     }
 
@@ -83,20 +106,23 @@ impl Space {
         name: impl Into<String>,
         decisions: Vec<Decision>,
     ) -> Result<Space, SpaceError> {
-        let name = name.into();
-        if decisions.is_empty() {
-            return Err(SpaceError::NoDecisions { space: name });
-        }
-        let mut names = std::collections::HashSet::new();
-        match decisions.iter().find(|decision| !names.insert(decision.name())) {
-            Some(twice) => Err(SpaceError::DuplicateDecision { decision: twice.name().to_owned() }),
-            None => Ok(Space { name, decisions, network: None }),
-        }
+        let steps = (0..decisions.len()).map(|decision| Step::Choice { decision }).collect();
+        Space::of(name.into(), Listing { decisions, steps, parts: Vec::new() }, None)
     }
 
     pub(crate) fn from_network(name: String, network: Network) -> Result<Space, SpaceError> {
-        let space = Space::from_decisions(name, network.decisions()?)?;
-        Ok(Space { network: Some(network), ..space })
+        Space::of(name, network.listing()?, Some(network))
+    }
+
+    fn of(name: String, listing: Listing, network: Option<Network>) -> Result<Space, SpaceError> {
+        if listing.decisions.is_empty() {
+            return Err(SpaceError::NoDecisions { space: name });
+        }
+        let mut names = HashSet::new();
+        match listing.decisions.iter().find(|decision| !names.insert(decision.name())) {
+            Some(twice) => Err(SpaceError::DuplicateDecision { decision: twice.name().to_owned() }),
+            None => Ok(Space { name, listing, network }),
+        }
     }
 
     pub(crate) fn network(&self) -> Option<&Network> {
@@ -110,12 +136,40 @@ impl Space {
 
     /// What has to be decided, in token order.
     pub fn decisions(&self) -> &[Decision] {
-        &self.decisions
+        &self.listing.decisions
     }
 
-    /// The exact number of token strings. Several can build one architecture.
-    pub fn count(&self) -> BigUint {
-        self.decisions.iter().map(|decision| BigUint::from(decision.values().len())).product()
+    /// The steps in which a policy decides, in token order. The anchor of a layer comes after its
+    /// other decisions.
+    pub fn steps(&self) -> &[Step] {
+        &self.listing.steps
+    }
+
+    /// Whether the decision at `position` is made after the choices `before` it.
+    pub fn is_made(&self, position: usize, before: &[u16]) -> bool {
+        self.decisions()[position].is_made(before)
+    }
+
+    /// The numbers of layers that its networks can have; 0 for a space without networks.
+    pub fn depths(&self) -> RangeInclusive<usize> {
+        match &self.network {
+            Some(network) => network.least..=network.layers.len(),
+            None => 0..=0,
+        }
+    }
+
+    /// This space with so many layers and no other depth.
+    ///
+    /// # Errors
+    /// [`SpaceError::Depth`] unless it is one of [`Space::depths`].
+    pub fn at_depth(&self, depth: usize) -> Result<Space, SpaceError> {
+        if !self.depths().contains(&depth) {
+            return Err(self.no_such_depth(depth));
+        }
+        let Some(mut network) = self.network.clone() else { return Ok(self.clone()) };
+        network.layers.truncate(depth);
+        network.least = depth;
+        Space::from_network(self.name.clone(), network)
     }
 
     /// The space as TOML, complete and canonical: reading it gives the same space, and spaces that
@@ -143,48 +197,15 @@ impl Space {
         Space::from_network(self.name.clone(), network)
     }
 
-    /// Reads tokens as people write them: the value of each decision, in order, separated by
-    /// commas, with space allowed around them.
-    ///
-    /// # Errors
-    /// [`SpaceError::TokenCount`] and [`SpaceError::UnknownValue`].
-    pub fn parse(&self, text: &str) -> Result<Tokens, SpaceError> {
-        self.parse_values(text.split(','))
-    }
-
-    /// As [`Space::parse`], with the values already apart, as in the columns of a table.
-    ///
-    /// # Errors
-    /// As [`Space::parse`].
-    pub fn parse_values<'a>(
-        &self,
-        values: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Tokens, SpaceError> {
-        let texts: Vec<_> = values.into_iter().map(str::trim).collect();
-        self.check_count(texts.len())?;
-        let settle = |(position, (decision, text)): (usize, (&Decision, &&str))| {
-            let index = decision.values().iter().position(|value| *value == Value::from(*text));
-            index.and_then(|index| u16::try_from(index).ok()).ok_or_else(|| {
-                SpaceError::UnknownValue {
-                    position: position + 1,
-                    decision: decision.name().to_owned(),
-                    found: (*text).to_owned(),
-                    allowed: decision.values().to_vec(),
-                }
-            })
-        };
-        let indices = self.decisions.iter().zip(&texts).enumerate().map(settle);
-        Ok(Tokens::new(indices.collect::<Result<_, _>>()?))
-    }
-
-    /// Tokens from the index of each decision's value.
+    /// Tokens from the index of each decision's value; that of a decision that is not made is taken
+    /// as 0.
     ///
     /// # Errors
     /// [`SpaceError::TokenCount`] and [`SpaceError::UnknownIndex`].
-    pub fn tokens(&self, indices: Vec<u16>) -> Result<Tokens, SpaceError> {
+    pub fn tokens(&self, mut indices: Vec<u16>) -> Result<Tokens, SpaceError> {
         self.check_count(indices.len())?;
-        for (position, (decision, &found)) in self.decisions.iter().zip(&indices).enumerate() {
-            let count = decision.values().len();
+        for (position, decision) in self.decisions().iter().enumerate().take(indices.len()) {
+            let (found, count) = (indices[position], decision.values().len());
             if usize::from(found) >= count {
                 let decision = decision.name().to_owned();
                 return Err(SpaceError::UnknownIndex {
@@ -194,30 +215,29 @@ impl Space {
                     count,
                 });
             }
+            if !decision.is_made(&indices) {
+                indices[position] = 0;
+            }
         }
         Ok(Tokens::new(indices))
     }
 
     /// The chosen value of each decision, in order.
     pub fn values<'a>(&'a self, tokens: &'a Tokens) -> impl Iterator<Item = &'a Value> {
-        let choices = self.decisions.iter().zip(tokens.as_slice());
+        let choices = self.decisions().iter().zip(tokens.as_slice());
         choices.map(|(decision, &index)| &decision.values()[usize::from(index)])
     }
 
-    /// Tokens as [`Space::parse`] reads them: `3,64,3,64,3,32,3,64`.
-    pub fn format(&self, tokens: &Tokens) -> String {
-        self.values(tokens).map(Value::to_string).collect::<Vec<_>>().join(",")
-    }
-
-    /// Tokens in words, for tables: `conv 3x3 64 /2, conv 3x3 64`. Operations of one layer are
-    /// joined by `+`; an activation that is ReLU everywhere in the space goes without saying. For a
-    /// space without networks `decision=value` each.
+    /// Tokens in words, for tables: `conv 3x3 64 /2, conv 3x3 64 of 1+2`. Operations of one layer
+    /// are joined by `+`; what a layer reads is said unless it is the layer before it. An activation
+    /// that can only be ReLU goes without saying, and so does batch normalisation that is in every
+    /// layer. For a space without networks `decision=value` each.
     pub fn describe(&self, tokens: &Tokens) -> String {
         let pair = |(decision, value): (&Decision, &Value)| format!("{}={value}", decision.name());
         match &self.network {
             Some(network) => network.describe(tokens),
             None => {
-                let pairs = self.decisions.iter().zip(self.values(tokens)).map(pair);
+                let pairs = self.decisions().iter().zip(self.values(tokens)).map(pair);
                 pairs.collect::<Vec<_>>().join(", ")
             }
         }
@@ -238,86 +258,49 @@ impl Space {
         build.map_err(|reason| SpaceError::Build { tokens: self.format(tokens), reason })
     }
 
-    /// Every token string is equally likely.
-    pub fn sample(&self, rng: &mut (impl Rng + ?Sized)) -> Tokens {
-        let index = |decision: &Decision| {
-            let index = uniform_below(rng, decision.values().len() as u32);
-            u16::try_from(index).expect("a decision has at most 65,536 values")
-        };
-        Tokens::new(self.decisions.iter().map(index).collect())
+    /// Whether a layer's skips are decided, layers are decided in part only, or there are several
+    /// depths, so that a token string is written layer by layer.
+    pub(crate) fn is_written_by_layer(&self) -> bool {
+        self.network.as_ref().is_some_and(|network| {
+            network.skips == Skips::Decided
+                || network.least < network.layers.len()
+                || self.decisions().iter().any(|decision| decision.condition().is_some())
+        })
     }
 
-    /// The token string at `rank` in lexicographic order, from 0; `None` from [`Space::count`] on.
-    pub fn unrank(&self, rank: &BigUint) -> Option<Tokens> {
-        let mut rest = rank.clone();
-        let mut indices = vec![0; self.decisions.len()];
-        for (index, decision) in indices.iter_mut().zip(&self.decisions).rev() {
-            let count = BigUint::from(decision.values().len());
-            *index = u16::try_from(&rest % &count).expect("a decision has at most 65,536 values");
-            rest /= count;
+    /// The blocks of a network of so many layers.
+    pub(crate) fn parts(&self, depth: usize) -> impl Iterator<Item = &Part> {
+        let mut layers = 0;
+        self.listing.parts.iter().filter(move |part| {
+            layers += usize::from(part.is_layer);
+            !part.is_layer || layers <= depth
+        })
+    }
+
+    pub(crate) fn no_such_depth(&self, found: usize) -> SpaceError {
+        let depths = self.depths();
+        let (least, most) = (*depths.start(), *depths.end());
+        SpaceError::Depth { space: self.name.clone(), found, least, most }
+    }
+
+    /// Whether so many tokens can be a token string.
+    pub(crate) fn check_count(&self, found: usize) -> Result<(), SpaceError> {
+        let layers = self.listing.parts.iter().filter(|part| part.is_layer);
+        let ends_a_layer = layers.skip(self.depths().start().max(&1) - 1).any(|p| p.end == found);
+        if found == self.decisions().len() || (self.depths().count() > 1 && ends_a_layer) {
+            return Ok(());
         }
-        (rest == BigUint::ZERO).then(|| Tokens::new(indices))
-    }
-
-    /// All token strings in lexicographic order, the last decision changing fastest.
-    pub fn iter(&self) -> TokensIter<'_> {
-        TokensIter { space: self, next: Some(Tokens::new(vec![0; self.decisions.len()])) }
+        let names = self.decisions().iter().map(|decision| decision.name().to_owned());
+        Err(SpaceError::TokenCount { space: self.name.clone(), found, decisions: names.collect() })
     }
 
     fn described(&self) -> Result<&Network, SpaceError> {
         self.network.as_ref().ok_or_else(|| SpaceError::NoNetwork { space: self.name.clone() })
-    }
-
-    fn check_count(&self, found: usize) -> Result<(), SpaceError> {
-        if found == self.decisions.len() {
-            return Ok(());
-        }
-        let decisions = self.decisions.iter().map(|decision| decision.name().to_owned()).collect();
-        Err(SpaceError::TokenCount { space: self.name.clone(), found, decisions })
-    }
-}
-
-impl<'a> IntoIterator for &'a Space {
-    type Item = Tokens;
-    type IntoIter = TokensIter<'a>;
-
-    fn into_iter(self) -> TokensIter<'a> {
-        self.iter()
-    }
-}
-
-impl Iterator for TokensIter<'_> {
-    type Item = Tokens;
-
-    fn next(&mut self) -> Option<Tokens> {
-        let current = self.next.take()?;
-        let mut indices = current.as_slice().to_vec();
-        for (index, decision) in indices.iter_mut().zip(self.space.decisions()).rev() {
-            if usize::from(*index) + 1 < decision.values().len() {
-                *index += 1;
-                self.next = Some(Tokens::new(indices));
-                break;
-            }
-            *index = 0;
-        }
-        Some(current)
     }
 }
 
 impl fmt::Display for SpaceDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// A uniform number below `bound` by multiplication, drawing again in the few cases that would
-/// favour some (Lemire 2019, "Fast random integer generation in an interval", section 4).
-fn uniform_below(rng: &mut (impl Rng + ?Sized), bound: u32) -> u32 {
-    let unfair = bound.wrapping_neg() % bound;
-    loop {
-        let product = u64::from(rng.next_u32()) * u64::from(bound);
-        if product as u32 >= unfair {
-            return (product >> 32) as u32;
-        }
     }
 }

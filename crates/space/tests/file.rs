@@ -35,7 +35,8 @@ fn contradictions_are_refused_in_words() {
 fn a_missing_file_is_refused_by_name() {
     let error = Space::open("no/such/space.toml").unwrap_err();
     assert!(matches!(&error, SpaceError::Read { file, .. } if file == "no/such/space.toml"));
-    assert!(error.to_string().ends_with("known by name are: reference"), "{error}");
+    let known = "known by name are: reference, nas-rl-cnn, nas-rl-cnn-strides, nas-rl-cnn-pooling";
+    assert!(error.to_string().ends_with(known), "{error}");
 }
 
 #[test]
@@ -68,7 +69,8 @@ fn the_examples_are_spaces() {
 #[test]
 fn writing_is_the_inverse_of_reading() {
     let spaces = files("examples").into_iter().map(|path| Space::load(&path).unwrap());
-    for space in spaces.chain([Space::reference()]) {
+    let built_in = Space::built_in().map(|name| Space::open(name).unwrap());
+    for space in spaces.chain(built_in) {
         let text = space.to_toml();
         let again = Space::from_toml(&text, "again").unwrap();
         assert_eq!(again, space);
@@ -83,8 +85,12 @@ fn the_resolved_reference_space() {
 
 [layers]
 count = 4
+min_count = 4
+skips = "off"
+type = "conv"
 kernel = [1, 3]
 filters = [16, 32, 64]
+block = 1
 padding = "same"
 batch_norm = "off"
 activation = "relu"

@@ -152,13 +152,23 @@ fn steps_that_change_nothing_do_not_matter() {
 }
 
 #[test]
-fn additions_are_unordered_and_concatenations_ordered() {
-    let two = |op, inputs: &[usize]| {
-        hash(&[(Op::Conv2d(CONV), &[0]), (RELU, &[0]), (op, inputs), (Op::BatchNorm, &[3])])
+fn additions_are_unordered_and_concatenations_where_weights_follow() {
+    let two = |op, inputs: &[usize], last: &[Op]| {
+        let mut nodes = vec![(Op::Conv2d(CONV), vec![0]), (RELU, vec![0]), (op, inputs.to_vec())];
+        for (place, &op) in last.iter().enumerate() {
+            let inputs = if op == Op::Add { vec![3 + place; 2] } else { vec![3 + place] };
+            nodes.push((op, inputs));
+        }
+        hash(&nodes.iter().map(|(op, inputs)| (*op, inputs.as_slice())).collect::<Vec<_>>())
     };
-    assert_eq!(two(Op::Add, &[1, 2]), two(Op::Add, &[2, 1]));
-    assert_ne!(two(Op::Concat, &[1, 2]), two(Op::Concat, &[2, 1]));
-    assert_ne!(two(Op::Add, &[1, 2]), two(Op::Add, &[1, 1]));
+    let dense = Op::Dense(Dense { units: 3 });
+    let norm = Op::BatchNorm;
+    assert_eq!(two(Op::Add, &[1, 2], &[norm]), two(Op::Add, &[2, 1], &[norm]));
+    assert_ne!(two(Op::Add, &[1, 2], &[norm]), two(Op::Add, &[1, 1], &[norm]));
+    assert_ne!(two(Op::Concat, &[1, 2], &[norm]), two(Op::Concat, &[2, 1], &[norm]));
+    assert_eq!(two(Op::Concat, &[1, 2], &[norm, dense]), two(Op::Concat, &[2, 1], &[norm, dense]));
+    let added = [norm, Op::Add, dense];
+    assert_ne!(two(Op::Concat, &[1, 2], &added), two(Op::Concat, &[2, 1], &added));
 }
 
 #[test]
@@ -213,12 +223,12 @@ fn the_input_and_the_written_form() {
 
 #[test]
 fn tokens_that_build_one_network_are_one_architecture() {
-    let text = "name = 'x'\n[layers]\ncount = 1\nkernel = 3\nfilters = 4\n\
-                pooling = ['none', 'max']\npool_size = [2, 3]";
+    let text = "name = 'x'\n[layers]\ncount = 1\nkernel = [1, 3]\nfilters = 4\n\
+                padding = ['same', 'valid']";
     let space = Space::from_toml(text, "x").unwrap();
     let hashes: Vec<_> =
         space.iter().map(|tokens| space.build(&tokens, IMAGE, 10).unwrap().hash()).collect();
-    assert_eq!(hashes[0], hashes[1]);
+    assert_eq!(hashes[0], hashes[1], "padding of a kernel of one pixel");
     assert_eq!(hashes.iter().collect::<HashSet<_>>().len(), 3);
 }
 

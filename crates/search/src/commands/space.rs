@@ -97,7 +97,7 @@ fn list() -> Result<(), CommandError> {
         Column { title: "token strings", align: Align::Right },
     ];
     let mut rows = Vec::new();
-    for name in Space::BUILT_IN {
+    for name in Space::built_in() {
         let space = Space::open(name).map_err(refused)?;
         rows.push(vec![
             (*name).to_owned(),

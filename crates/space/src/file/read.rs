@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::section::{Item, Reader, Section, scalar};
 use crate::decision::check_values;
-use crate::network::{Block, Domain, Key, Network, Setting};
-use crate::{Decision, FileProblem, Place, Space, SpaceError, Value};
+use crate::network::{Block, Domain, Key, Network, Setting, Skips};
+use crate::{Decision, FileProblem, Space, SpaceError, Value};
 
-type Item<'t> = Spanned<DeValue<'t>>;
+const MOST_LAYERS: i64 = 1024;
 
-const LAYER_COUNT: Domain = Domain::Count(1024);
+/// The keys of `[layers]` that are not about a layer of its own.
+const COUNT: &str = "count";
+const MIN_COUNT: &str = "min_count";
+const SKIPS: &str = "skips";
 
 /// Reads the text of a space; errors call it `file`.
 pub(crate) fn read(text: &str, file: &str) -> Result<Space, SpaceError> {
@@ -39,20 +42,6 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Space, SpaceError> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Reader<'a> {
-    text: &'a str,
-    file: &'a str,
-}
-
-/// A table of the file. `title` is where errors say that something stands.
-struct Section<'a, 't> {
-    reader: Reader<'a>,
-    table: &'a DeTable<'t>,
-    span: Range<usize>,
-    title: &'static str,
-}
-
 /// The settings of a table, each with its place.
 type Settings<T> = BTreeMap<Key, (Range<usize>, T)>;
 
@@ -63,22 +52,46 @@ impl<'a> Reader<'a> {
             None => return Err(root.missing("[layers] (or [[decision]])")),
         };
         let stem = root.section("stem", "in [stem]")?;
-        let network = Network {
-            stem: stem.map(|stem| self.stem(&stem)).transpose()?,
-            layers: self.layers(&layers, root.section("per_layer", "in [per_layer]")?)?,
-            head: self.head(root.section("head", "in [head]")?)?,
+        let stem = stem.map(|stem| self.stem(&stem)).transpose()?;
+        let blocks = self.layers(&layers, root.section("per_layer", "in [per_layer]")?)?;
+        let least = match layers.get(MIN_COUNT) {
+            Some(_) => layers.count(MIN_COUNT, &Domain::Count(blocks.len() as i64))?,
+            None => blocks.len(),
         };
-        if network.decisions()?.is_empty() {
+        let skips = layers.get(SKIPS).map_or(Ok(Skips::Off), |item| self.skips(item))?;
+        let head = self.head(root.section("head", "in [head]")?)?;
+        let network = Network { stem, layers: blocks, head, skips, least };
+        if network.listing()?.decisions.is_empty() {
             return Err(self.error(layers.span, FileProblem::NothingToSearch));
         }
+        if let (Some(item), Some(other)) = (layers.get(MIN_COUNT), fixes_depth(&network)?) {
+            return Err(self.error(item.span(), FileProblem::Conflict { key: MIN_COUNT, other }));
+        }
         Ok(network)
+    }
+
+    fn skips(self, item: &Item<'_>) -> Result<Skips, SpaceError> {
+        let is_choice = |array: &DeArray<'_>| {
+            array.iter().map(|item| item.get_ref().as_str()).eq([Some("off"), Some("on")])
+        };
+        match item.get_ref() {
+            DeValue::String(word) if word == "off" => Ok(Skips::Off),
+            DeValue::String(word) if word == "on" => Ok(Skips::On),
+            DeValue::Array(array) if is_choice(array) => Ok(Skips::Decided),
+            _ => {
+                let expected = "\"off\", \"on\" or the choice [\"off\", \"on\"]".to_owned();
+                Err(self.unexpected(SKIPS, item, expected))
+            }
+        }
     }
 
     fn stem(self, section: &Section<'a, '_>) -> Result<Block, SpaceError> {
         section.check_keys(&names(Key::LAYER))?;
         let settings = section.settings(Key::LAYER, Reader::setting)?;
-        let defaults = section.defaults(&spans(&settings))?;
-        Ok(block("stem".to_owned(), defaults, settings))
+        let spans = spans(&settings);
+        let stem = block("stem".to_owned(), section.defaults(&spans)?, settings);
+        self.check_block(&stem, &spans)?;
+        Ok(stem)
     }
 
     fn layers(
@@ -86,10 +99,10 @@ impl<'a> Reader<'a> {
         section: &Section<'a, '_>,
         per_layer: Option<Section<'a, '_>>,
     ) -> Result<Vec<Block>, SpaceError> {
-        let mut known = names(Key::LAYER);
-        known.insert(0, "count");
+        let mut known = vec![COUNT, MIN_COUNT, SKIPS];
+        known.extend(names(Key::LAYER));
         section.check_keys(&known)?;
-        let count = section.count("count", &LAYER_COUNT)?;
+        let count = section.count(COUNT, &Domain::Count(MOST_LAYERS))?;
         let shared = section.settings(Key::LAYER, Reader::setting)?;
         let own = match per_layer {
             None => BTreeMap::new(),
@@ -116,7 +129,32 @@ impl<'a> Reader<'a> {
                 shared.clone().into_iter().chain(own),
             )
         };
-        Ok((0..count).map(layer).collect())
+        let layers: Vec<Block> = (0..count).map(layer).collect();
+        layers.iter().try_for_each(|layer| self.check_block(layer, &all))?;
+        Ok(layers)
+    }
+
+    /// Whether the settings of a block go together, whatever is chosen.
+    fn check_block(
+        self,
+        block: &Block,
+        spans: &BTreeMap<Key, Range<usize>>,
+    ) -> Result<(), SpaceError> {
+        let is_default =
+            |key: Key| block.settings.get(&key) == key.default().map(Setting::Fixed).as_ref();
+        let conflict = |key: Key, other: Key| {
+            let span = spans.get(&key).cloned().unwrap_or_default();
+            let other = other.name().to_owned();
+            Err(self.error(span, FileProblem::Conflict { key: key.name(), other }))
+        };
+        let undecided = matches!(block.settings[&Key::Type], Setting::Choice(_));
+        if undecided && block.can_be_pool() && !is_default(Key::Pooling) {
+            return conflict(Key::Pooling, Key::Type);
+        }
+        if !is_default(Key::Block) && !is_default(Key::Stride) {
+            return conflict(Key::Block, Key::Stride);
+        }
+        Ok(())
     }
 
     fn head(self, section: Option<Section<'a, '_>>) -> Result<Block, SpaceError> {
@@ -195,121 +233,13 @@ impl<'a> Reader<'a> {
         Ok(decisions)
     }
 
-    fn value(self, key: &str, item: &Item<'_>, domain: &Domain) -> Result<Value, SpaceError> {
-        let value = scalar(item.get_ref()).filter(|value| domain.contains(value));
-        value.ok_or_else(|| self.unexpected(key, item, domain.to_string()))
-    }
-
     fn choice(self, item: &Item<'_>) -> Result<Value, SpaceError> {
         let expected = || self.unexpected("values", item, "a number or a string".to_owned());
         scalar(item.get_ref()).ok_or_else(expected)
     }
-
-    fn array<'i, 't>(
-        self,
-        key: &str,
-        item: &'i Item<'t>,
-        expected: &str,
-    ) -> Result<&'i DeArray<'t>, SpaceError> {
-        match item.get_ref() {
-            DeValue::Array(array) => Ok(array),
-            _ => Err(self.unexpected(key, item, expected.to_owned())),
-        }
-    }
-
-    fn table<'t>(
-        self,
-        key: &str,
-        item: &'a Item<'t>,
-        title: &'static str,
-    ) -> Result<Section<'a, 't>, SpaceError> {
-        match item.get_ref() {
-            DeValue::Table(table) => Ok(Section { reader: self, table, span: item.span(), title }),
-            _ => Err(self.unexpected(key, item, "a table".to_owned())),
-        }
-    }
-
-    fn unexpected(self, key: &str, item: &Item<'_>, expected: String) -> SpaceError {
-        let found = match item.get_ref() {
-            DeValue::String(text) => format!("{text:?}"),
-            DeValue::Integer(integer) => integer.to_string(),
-            DeValue::Float(float) => float.to_string(),
-            DeValue::Boolean(boolean) => boolean.to_string(),
-            DeValue::Datetime(datetime) => datetime.to_string(),
-            DeValue::Array(array) if array.is_empty() => "an empty list".to_owned(),
-            DeValue::Array(_) => "a list".to_owned(),
-            DeValue::Table(_) => "a table".to_owned(),
-        };
-        self.error(item.span(), FileProblem::Value { key: key.to_owned(), found, expected })
-    }
-
-    fn error(self, span: Range<usize>, problem: FileProblem) -> SpaceError {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let place = Place {
-            file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        };
-        SpaceError::File { place, problem }
-    }
 }
 
 impl<'a, 't> Section<'a, 't> {
-    fn check_keys(&self, known: &[&'static str]) -> Result<(), SpaceError> {
-        for key in self.table.keys() {
-            if !known.contains(&key.get_ref().as_ref()) {
-                let problem = FileProblem::UnknownKey {
-                    key: key.get_ref().to_string(),
-                    section: self.title.to_owned(),
-                    nearest: nearest(key.get_ref(), known),
-                    known: known.to_vec(),
-                };
-                return Err(self.reader.error(key.span(), problem));
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Item<'t>> {
-        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, item)| item)
-    }
-
-    fn require(&self, key: &'static str) -> Result<&'a Item<'t>, SpaceError> {
-        self.get(key).ok_or_else(|| self.missing(key))
-    }
-
-    fn missing(&self, key: &'static str) -> SpaceError {
-        let problem = FileProblem::MissingKey { key, section: self.title.to_owned() };
-        self.reader.error(self.span.clone(), problem)
-    }
-
-    fn section(
-        &self,
-        key: &str,
-        title: &'static str,
-    ) -> Result<Option<Section<'a, 't>>, SpaceError> {
-        self.get(key).map(|item| self.reader.table(key, item, title)).transpose()
-    }
-
-    fn string(&self, key: &'static str) -> Result<String, SpaceError> {
-        let item = self.require(key)?;
-        match item.get_ref() {
-            DeValue::String(text) if !text.is_empty() && !text.contains(char::is_control) => {
-                Ok(text.to_string())
-            }
-            _ => Err(self.reader.unexpected(key, item, "a string of one line".to_owned())),
-        }
-    }
-
-    fn count(&self, key: &'static str, domain: &Domain) -> Result<usize, SpaceError> {
-        let item = self.require(key)?;
-        match self.reader.value(key, item, domain)? {
-            Value::Integer(count) => Ok(usize::try_from(count).unwrap_or_default()),
-            _ => Err(self.reader.unexpected(key, item, domain.to_string())),
-        }
-    }
-
     fn settings<T>(
         &self,
         keys: &[Key],
@@ -354,17 +284,6 @@ impl<'a, 't> Section<'a, 't> {
     }
 }
 
-fn scalar(value: &DeValue<'_>) -> Option<Value> {
-    match value {
-        DeValue::Integer(integer) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::Integer)
-        }
-        DeValue::Float(float) => float.as_str().parse().ok().and_then(Value::number),
-        DeValue::String(text) => Some(Value::Word(text.to_string())),
-        _ => None,
-    }
-}
-
 fn block(
     name: String,
     mut settings: BTreeMap<Key, Setting>,
@@ -378,12 +297,20 @@ fn spans<T>(settings: &Settings<T>) -> BTreeMap<Key, Range<usize>> {
     settings.iter().map(|(&key, (span, _))| (key, span.clone())).collect()
 }
 
-fn names(keys: &[Key]) -> Vec<&'static str> {
-    keys.iter().map(|key| key.name()).collect()
+/// What keeps token strings from telling how many layers a network has.
+fn fixes_depth(network: &Network) -> Result<Option<String>, SpaceError> {
+    if network.least == network.layers.len() {
+        return Ok(None);
+    }
+    let parts = network.listing()?.parts;
+    let optional = parts.iter().filter(|part| part.is_layer).skip(network.least);
+    let silent = optional.into_iter().find(|part| part.first == part.end);
+    let head = parts.last().filter(|head| head.first < head.end);
+    Ok(silent
+        .map(|part| format!("{}, which decides nothing", part.name))
+        .or_else(|| head.map(|_| "a decision in [head]".to_owned())))
 }
 
-/// The word of `known`, which has at least one, that takes the fewest edits to become.
-fn nearest(word: &str, known: &[&'static str]) -> &'static str {
-    let edits = |candidate: &&'static str| strsim::levenshtein(word, candidate);
-    known.iter().copied().min_by_key(edits).unwrap_or_default()
+fn names(keys: &[Key]) -> Vec<&'static str> {
+    keys.iter().map(|key| key.name()).collect()
 }

@@ -1,6 +1,6 @@
 //! A space as canonical TOML.
 
-use crate::network::{Block, Network, Setting};
+use crate::network::{Block, Network, Setting, Skips};
 use crate::{Decision, Space, Value};
 
 /// All keys, in their order, with defaults spelt out. What is alike in all layers stands under
@@ -19,7 +19,16 @@ fn write_network(text: &mut String, network: &Network) {
         *text += "\n[stem]\n";
         write_block(text, stem);
     }
-    *text += &format!("\n[layers]\ncount = {}\n", network.layers.len());
+    let skips = match network.skips {
+        Skips::Off => "\"off\"",
+        Skips::On => "\"on\"",
+        Skips::Decided => "[\"off\", \"on\"]",
+    };
+    *text += &format!(
+        "\n[layers]\ncount = {}\nmin_count = {}\nskips = {skips}\n",
+        network.layers.len(),
+        network.least
+    );
     let mut per_layer = String::new();
     let keys = network.layers.iter().flat_map(|layer| layer.settings.keys());
     for &key in keys.collect::<std::collections::BTreeSet<_>>() {

@@ -34,7 +34,9 @@ struct CanonicalNode {
 impl Graph {
     /// The identity of the architecture: a hash from the output down over everything it depends on.
     ///
-    /// It ignores node names, the order of the inputs of an addition, steps that change nothing
+    /// It ignores node names, the order of the inputs of an addition, that of a concatenation in a
+    /// network without additions that ends in a dense layer (channels that change places take their
+    /// weights along, but a sum pairs them and a result shows them), steps that change nothing
     /// (dropout 0, a 1x1 pooling of stride 1, global pooling of one pixel, addition or
     /// concatenation of one input, padding by 0), how padding was expressed, and options that have
     /// no effect (dilation of a 1-wide kernel, stride of a 1-wide result). The input shape counts,
@@ -44,7 +46,7 @@ impl Graph {
     /// from using each once; a plain Merkle hash would confuse them. Nodes without weights or
     /// randomness, by contrast, are one if they compute the same from the same. Different
     /// architectures never share a hash (but for a collision of 64 bits); one architecture can get
-    /// two in the odd case of additions whose inputs colour refinement (Weisfeiler and Leman)
+    /// two in the odd case of inputs without an order that colour refinement (Weisfeiler and Leman)
     /// cannot tell apart although they differ.
     pub fn hash(&self) -> ArchitectureHash {
         let canonical = Canonical::new(self);
@@ -59,6 +61,8 @@ impl Canonical {
         let mut nodes: Vec<CanonicalNode> = Vec::new();
         let mut seen: HashMap<CanonicalNode, usize> = HashMap::new();
         let mut place = Vec::with_capacity(graph.nodes().len());
+        let adds = graph.nodes().iter().any(|node| matches!(node.op, Op::Add));
+        let permutable = !adds && matches!(graph.node(graph.output()).op, Op::Dense(_));
         for id in graph.ids() {
             let node = graph.node(id);
             let mut inputs: Vec<usize> =
@@ -68,7 +72,11 @@ impl Canonical {
                 place.push(inputs[0]);
                 continue;
             }
-            let ordered = !matches!(node.op, Op::Add);
+            let ordered = match node.op {
+                Op::Add => false,
+                Op::Concat => !permutable,
+                _ => true,
+            };
             if !ordered {
                 inputs.sort_unstable();
             }
