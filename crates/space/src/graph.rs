@@ -8,6 +8,7 @@ mod geometry;
 mod hash;
 mod op;
 mod parameters;
+mod sketch;
 
 pub use builder::{GraphBuilder, GraphError};
 pub use geometry::{Extent, Image, Padding, Sides, Window};

@@ -58,8 +58,9 @@
 //!
 //! Nodes are called `<layer>.conv`, `<layer>.batch_norm`, `<layer>.activation`, `<layer>.pool` and
 //! `<layer>.dropout`, where a layer is `stem` or `layer1`, `layer2`, ...; the convolutions of a
-//! block are `<layer>.1.conv`, `<layer>.2.conv`, ... Before a layer that reads several stand
-//! `<layer>.pad<n>`, zeros around the result of layer `n`, and `<layer>.concat`. The head has
+//! block are `<layer>.1.conv`, `<layer>.2.conv`, ..., and `<layer>.block.concat` joins them. Before
+//! a layer that reads several stand `<layer>.pad<n>`, zeros around the result of layer `n`, and
+//! `<layer>.concat`. The head has
 //! `head.pool`, `head.dropout` and `head.dense`. A parameter is named after its node, as
 //! `layer1.conv.weight`; [`ParameterRole`] lists names and layouts.
 

@@ -160,12 +160,12 @@ fn a_layer_can_be_a_dense_block() {
     let space = Space::open("nas-rl-cnn-pooling").unwrap().at_depth(6).unwrap();
     let all = "3,3,12 / 3,3,12,1 / 3,3,12,01 / 3,3,12,001 / 3,3,12,0001 / 3,3,12,00001";
     let graph = build(&space, all);
-    assert_eq!(inputs(&graph, "layer2.1.conv"), ["layer1.concat"]);
+    assert_eq!(inputs(&graph, "layer2.1.conv"), ["layer1.block.concat"]);
     assert_eq!(
         inputs(&graph, "layer2.3.concat"),
-        ["layer1.concat", "layer2.1.activation", "layer2.2.activation"]
+        ["layer1.block.concat", "layer2.1.activation", "layer2.2.activation"]
     );
-    assert_eq!(shape(&graph, "layer2.concat"), [32, 32, 36]);
+    assert_eq!(shape(&graph, "layer2.block.concat"), [32, 32, 36]);
     assert_eq!(shape(&graph, "layer4.pool"), [16, 16, 36]);
     let convolutions = graph.nodes().iter().filter(|node| matches!(node.op, Op::Conv2d(_)));
     assert_eq!(convolutions.count(), 18);

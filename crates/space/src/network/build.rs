@@ -92,7 +92,7 @@ impl Settled<'_> {
             }
             parts.push((number, last));
         }
-        let mut last = join(builder, name, &parts[1..])?;
+        let mut last = join(builder, &format!("{name}.block"), &parts[1..])?;
         for (step, op) in self.rest() {
             last = builder.add(format!("{name}.{step}"), op, &[last])?;
         }
