@@ -21,6 +21,7 @@
 //! # Ok::<(), nasrl_child::data::DataError>(())
 //! ```
 
+mod checks;
 mod cifar;
 mod embedded;
 mod encoded;
@@ -30,6 +31,7 @@ mod found;
 mod idx;
 mod permutation;
 mod reader;
+mod shape;
 mod split;
 
 use std::fmt;
@@ -41,10 +43,12 @@ use std::sync::Arc;
 pub use encoded::MAX_IMAGE_BYTES;
 pub use error::DataError;
 pub use found::Format;
-pub use split::{ImageShape, Split};
+pub use shape::ImageShape;
+pub use split::Split;
 
+use checks::{check_classes, check_hold_out, check_labels, check_same_shape};
 use cifar::{CIFAR10, CIFAR100};
-use found::{Found, SplitSource, check_labels};
+use found::{Found, SplitSource};
 
 /// A dataset for image classification. Clones share the images.
 #[derive(Clone, Debug)]
@@ -198,7 +202,7 @@ impl Dataset {
         let others = others.iter().filter_map(|(name, split)| Some((*name, split.as_ref()?)));
         for (other, split) in others.chain([("the training split", &train)]) {
             let other = Path::new(other);
-            train.shape().expect_same(name, other, split.shape())?;
+            check_same_shape((name, train.shape()), (other, split.shape()))?;
             check_labels(split.labels(), classes.len(), other)?;
             if split.is_empty() {
                 return Err(DataError::Empty { path: other.into(), expected: "images" });
@@ -320,22 +324,4 @@ fn listing(folder: &Path) -> Result<String, DataError> {
         (names, 0) => names.join(", "),
         (names, more) => format!("{} and {more} more", names.join(", ")),
     })
-}
-
-fn check_hold_out(requested: usize, available: usize, path: &Path) -> Result<(), DataError> {
-    if requested > 0 && requested >= available {
-        let path = path.into();
-        return Err(DataError::ValidationTooLarge { path, requested, available });
-    }
-    Ok(())
-}
-
-/// Refuses a training set of one class.
-fn check_classes(train: &Split, classes: &[String], path: &Path) -> Result<(), DataError> {
-    let labels = train.labels();
-    if labels.iter().all(|label| *label == labels[0]) {
-        let class = classes[labels[0] as usize].clone();
-        return Err(DataError::OneClass { path: path.into(), class });
-    }
-    Ok(())
 }

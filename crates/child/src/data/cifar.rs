@@ -7,10 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::checks::check_labels;
 use super::error::DataError;
-use super::found::{Format, Found, SplitSource, check_labels};
+use super::found::{Format, Found, SplitSource};
 use super::reader::ByteReader;
-use super::split::{ImageShape, Split};
+use super::shape::ImageShape;
+use super::split::Split;
 
 /// What tells the two datasets apart.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::split::ImageShape;
+use super::shape::ImageShape;
 
 /// A dataset that cannot be used.
 ///

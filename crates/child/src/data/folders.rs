@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::checks::check_same_shape;
 use super::encoded::EncodedImage;
 use super::error::DataError;
 use super::found::{Format, Found, SplitSource};
-use super::split::{ImageShape, Split};
+use super::shape::ImageShape;
+use super::split::Split;
 
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
@@ -163,7 +165,7 @@ impl Reference {
     fn decode_like(&self, file: &Path, pixels: &mut [u8]) -> Result<(), DataError> {
         let content = read_file(file)?;
         let image = EncodedImage::parse(file, &content)?;
-        self.shape.expect_same(&self.file, file, image.shape())?;
+        check_same_shape((&self.file, self.shape), (file, image.shape()))?;
         image.decode_into(pixels)
     }
 }
