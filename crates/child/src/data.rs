@@ -6,7 +6,8 @@
 //!
 //! Pixels stay bytes (`u8`, NHWC) from the file to the input pipeline, so that CIFAR-10 takes 184
 //! MB and not 737; training and validation images are shared between children, not copied. Test
-//! images are read only when [`Dataset::test`] is called, so that a search cannot look at them.
+//! images are kept only when [`Dataset::test`] is called, so that a search cannot look at them;
+//! opening IDX or CIFAR files passes over them once, to refuse what is torn or mislabelled.
 //!
 //! The validation set is taken out of the training set by a fixed permutation of the images in the
 //! order of the files (sorted by name): the same on every machine and in every version.
@@ -144,8 +145,8 @@ impl Dataset {
     ///   `.gz`, in the folder or in its `raw/`, `MNIST/raw/`, `FashionMNIST/raw/` or `KMNIST/raw/`.
     /// - CIFAR: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or `train.bin` and
     ///   `test.bin`, in the folder or in its `cifar-10-batches-bin/` or `cifar-100-binary/`.
-    /// - Class folders: `train/<class>/*.{png,jpg,jpeg}`, the same in `val/` or `validation/` and
-    ///   in `test/` where present. Hidden files are ignored.
+    /// - Class folders: `train/<class>/*.{png,jpg,jpeg}`, the same in `val/` or `validation/` (not
+    ///   both) and in `test/` where present. Hidden files are ignored.
     ///
     /// Test images may be absent in all of them; see [`Dataset::test`].
     ///

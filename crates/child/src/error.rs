@@ -124,7 +124,10 @@ pub enum WeightsError {
         name: String,
     },
     /// A tensor that no parameter of the network is called after.
-    #[error("{}: tensor {name} is none of the network's; give weights of this network", path.display())]
+    #[error(
+        "{}: tensor {name} is none of the network's; give weights of this network",
+        path.display()
+    )]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -132,7 +135,10 @@ pub enum WeightsError {
         name: String,
     },
     /// A tensor of another shape or type than the parameter.
-    #[error("{}: tensor {name} is {found}, expected {expected}; give weights of this network", path.display())]
+    #[error(
+        "{}: tensor {name} is {found}, expected {expected}; give weights of this network",
+        path.display()
+    )]
     Tensor {
         /// The file.
         path: PathBuf,
