@@ -6,7 +6,8 @@
 //!
 //! Pixels stay bytes (`u8`, NHWC) from the file to the input pipeline, so that CIFAR-10 takes 184
 //! MB and not 737; training and validation images are shared between children, not copied. Test
-//! images are read only when [`Dataset::test`] is called, so that a search cannot look at them.
+//! images are kept only when [`Dataset::test`] is called, so that a search cannot look at them;
+//! opening IDX or CIFAR files passes over them once, to refuse what is torn or mislabelled.
 //!
 //! The validation set is taken out of the training set by a fixed permutation of the images in the
 //! order of the files (sorted by name): the same on every machine and in every version.
@@ -21,6 +22,7 @@
 //! # Ok::<(), nasrl_child::data::DataError>(())
 //! ```
 
+mod checks;
 mod cifar;
 mod embedded;
 mod encoded;
@@ -30,6 +32,7 @@ mod found;
 mod idx;
 mod permutation;
 mod reader;
+mod shape;
 mod split;
 
 use std::fmt;
@@ -41,10 +44,12 @@ use std::sync::Arc;
 pub use encoded::MAX_IMAGE_BYTES;
 pub use error::DataError;
 pub use found::Format;
-pub use split::{ImageShape, Split};
+pub use shape::ImageShape;
+pub use split::Split;
 
+use checks::{check_classes, check_hold_out, check_labels, check_same_shape};
 use cifar::{CIFAR10, CIFAR100};
-use found::{Found, SplitSource, check_labels};
+use found::{Found, SplitSource};
 
 /// A dataset for image classification. Clones share the images.
 #[derive(Clone, Debug)]
@@ -140,8 +145,8 @@ impl Dataset {
     ///   `.gz`, in the folder or in its `raw/`, `MNIST/raw/`, `FashionMNIST/raw/` or `KMNIST/raw/`.
     /// - CIFAR: `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or `train.bin` and
     ///   `test.bin`, in the folder or in its `cifar-10-batches-bin/` or `cifar-100-binary/`.
-    /// - Class folders: `train/<class>/*.{png,jpg,jpeg}`, the same in `val/` or `validation/` and
-    ///   in `test/` where present. Hidden files are ignored.
+    /// - Class folders: `train/<class>/*.{png,jpg,jpeg}`, the same in `val/` or `validation/` (not
+    ///   both) and in `test/` where present. Hidden files are ignored.
     ///
     /// Test images may be absent in all of them; see [`Dataset::test`].
     ///
@@ -198,7 +203,7 @@ impl Dataset {
         let others = others.iter().filter_map(|(name, split)| Some((*name, split.as_ref()?)));
         for (other, split) in others.chain([("the training split", &train)]) {
             let other = Path::new(other);
-            train.shape().expect_same(name, other, split.shape())?;
+            check_same_shape((name, train.shape()), (other, split.shape()))?;
             check_labels(split.labels(), classes.len(), other)?;
             if split.is_empty() {
                 return Err(DataError::Empty { path: other.into(), expected: "images" });
@@ -320,22 +325,4 @@ fn listing(folder: &Path) -> Result<String, DataError> {
         (names, 0) => names.join(", "),
         (names, more) => format!("{} and {more} more", names.join(", ")),
     })
-}
-
-fn check_hold_out(requested: usize, available: usize, path: &Path) -> Result<(), DataError> {
-    if requested > 0 && requested >= available {
-        let path = path.into();
-        return Err(DataError::ValidationTooLarge { path, requested, available });
-    }
-    Ok(())
-}
-
-/// Refuses a training set of one class.
-fn check_classes(train: &Split, classes: &[String], path: &Path) -> Result<(), DataError> {
-    let labels = train.labels();
-    if labels.iter().all(|label| *label == labels[0]) {
-        let class = classes[labels[0] as usize].clone();
-        return Err(DataError::OneClass { path: path.into(), class });
-    }
-    Ok(())
 }

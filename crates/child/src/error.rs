@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use nasrl_space::Image;
 
-use crate::Schedule;
 use crate::data::{DataError, ImageShape};
 
 /// Why a child was not trained to its end.
@@ -59,10 +58,17 @@ pub enum TrainError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// A schedule with nothing of something.
-    #[error("{schedule:?}: threads, block and group must be at least 1")]
+    #[error(
+        "a schedule of {threads} threads, blocks of {block} and groups of {group} images; each must \
+         be at least 1"
+    )]
     Schedule {
-        /// The schedule.
-        schedule: Schedule,
+        /// Its threads.
+        threads: usize,
+        /// Images of a block.
+        block: usize,
+        /// Images of a group.
+        group: usize,
     },
     /// The operating system refused the threads.
     #[error("{threads} threads cannot be started: {source}; use fewer")]
@@ -102,7 +108,7 @@ pub enum WeightsError {
         source: io::Error,
     },
     /// A file that is no safetensors file.
-    #[error("{}: no safetensors file: {reason}", path.display())]
+    #[error("{}: no safetensors file: {reason}; give one that holds weights", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -110,7 +116,7 @@ pub enum WeightsError {
         reason: String,
     },
     /// A parameter of the network that is not there.
-    #[error("{}: no tensor {name}, which the network has", path.display())]
+    #[error("{}: no tensor {name}; give weights of this network", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
@@ -118,7 +124,10 @@ pub enum WeightsError {
         name: String,
     },
     /// A tensor that no parameter of the network is called after.
-    #[error("{}: tensor {name}, which the network has not", path.display())]
+    #[error(
+        "{}: tensor {name} is none of the network's; give weights of this network",
+        path.display()
+    )]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -126,7 +135,10 @@ pub enum WeightsError {
         name: String,
     },
     /// A tensor of another shape or type than the parameter.
-    #[error("{}: tensor {name} is {found}, expected {expected}", path.display())]
+    #[error(
+        "{}: tensor {name} is {found}, expected {expected}; give weights of this network",
+        path.display()
+    )]
     Tensor {
         /// The file.
         path: PathBuf,

@@ -96,8 +96,7 @@ impl<B: Backend> Program<B> {
         options: &ProgramOptions,
     ) -> Result<Self, TrainError> {
         recipe.validate()?;
-        let schedule = options.schedule;
-        schedule.check()?;
+        let schedule = options.schedule.for_batch(recipe.batch)?;
         let Image { height, width, channels } = graph.input_shape();
         let (count, source) = (recipe.batch, ImageSource::Batch);
         options.input.check(ImageBatch { count, height, width, channels, source })?;
@@ -258,6 +257,7 @@ impl<B: Backend> Program<B> {
             Mode::Inference => &self.inference,
         };
         let (on, schedule, images) = (&self.backend, self.schedule, batch.indices.len());
+        assert!((1..=self.recipe.batch).contains(&images), "a batch of {images} images");
         let used = images.div_ceil(schedule.group);
         for stage in &plan.stages {
             let state = &self.state;

@@ -56,13 +56,17 @@ impl Schedule {
         Schedule { threads: threads.max(1), block: 1 << fit.ilog2(), group: GROUP }
     }
 
-    /// Whether there is something of everything.
-    pub(crate) fn check(&self) -> Result<(), TrainError> {
-        let Schedule { threads, block, group } = *self;
+    /// The same cuts of batches of at most `batch` images, with no room for more.
+    ///
+    /// # Errors
+    /// [`TrainError::Schedule`] if there is nothing of something.
+    pub(crate) fn for_batch(self, batch: usize) -> Result<Self, TrainError> {
+        let Schedule { threads, block, group } = self;
         if threads.min(block).min(group) == 0 {
-            return Err(TrainError::Schedule { schedule: *self });
+            return Err(TrainError::Schedule { threads, block, group });
         }
-        Ok(())
+        let group = group.min(batch);
+        Ok(Schedule { threads, block: block.min(group), group })
     }
 
     /// The blocks of a group of a batch of `images`, in order.
@@ -72,7 +76,8 @@ impl Schedule {
         group: usize,
     ) -> impl Iterator<Item = Block> + use<> {
         let size = self.block;
-        let (start, end) = (group * self.group, images.min((group + 1) * self.group));
+        let start = group * self.group;
+        let end = images.min(start.saturating_add(self.group));
         let starts = (start..end).step_by(size).enumerate();
         starts.map(move |(index, first)| Block { index, images: first..end.min(first + size) })
     }
@@ -82,5 +87,31 @@ impl Block {
     /// How many images it has.
     pub(crate) fn len(&self) -> usize {
         self.images.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_cut_to_the_batch_and_cuts_stay() {
+        for (block, group) in [(1, 1), (4, 16), (5, 16), (16, 24), (64, 16), (1, usize::MAX)] {
+            let schedule = Schedule { threads: 1, block, group };
+            for batch in [1, 7, 16, 20, 100] {
+                let fitted = schedule.for_batch(batch).unwrap();
+                assert!(fitted.block <= fitted.group && fitted.group <= batch);
+                for images in 1..=batch {
+                    let groups = images.div_ceil(fitted.group);
+                    assert_eq!(groups, images.div_ceil(group), "{schedule:?} of {images}");
+                    let blocks = |cut: Schedule| {
+                        (0..groups)
+                            .flat_map(|number| cut.blocks(images, number))
+                            .collect::<Vec<_>>()
+                    };
+                    assert_eq!(blocks(fitted), blocks(schedule), "{schedule:?} of {images}");
+                }
+            }
+        }
     }
 }

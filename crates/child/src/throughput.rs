@@ -45,7 +45,12 @@ pub fn throughput(graph: &Graph, recipe: &Recipe, options: &Throughput) -> Resul
     let split = random_images(graph, BATCHES * recipe.batch)?;
     thread::scope(|scope| {
         let job = || time(graph, recipe, options, &split);
-        let jobs: Vec<_> = (0..options.jobs).map(|_| scope.spawn(job)).collect();
+        let start = |_| {
+            thread::Builder::new()
+                .spawn_scoped(scope, job)
+                .map_err(|source| TrainError::Threads { threads: options.jobs, source })
+        };
+        let jobs = (0..options.jobs).map(start).collect::<Result<Vec<_>, _>>()?;
         let rate =
             |job: ScopedJoinHandle<'_, _>| job.join().unwrap_or_else(|panic| resume_unwind(panic));
         jobs.into_iter().map(rate).sum()

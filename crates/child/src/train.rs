@@ -209,7 +209,7 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn new(recipe: &'a Recipe, images: usize, training: &Training<'_>) -> Self {
-        let steps = (recipe.epochs * images.div_ceil(recipe.batch)) as u64;
+        let steps = (recipe.epochs as u64).saturating_mul(images.div_ceil(recipe.batch) as u64);
         Course {
             recipe,
             log_every: training.log_every,
@@ -240,7 +240,8 @@ impl<'a> Course<'a> {
         let order = std::mem::take(&mut self.order);
         let started = Instant::now();
         let mut total = Total::default();
-        let (mut step, left) = (0, (self.last_step - self.step) as usize);
+        let left = usize::try_from(self.last_step - self.step).unwrap_or(usize::MAX);
+        let mut step = 0;
         for indices in order.chunks(self.recipe.batch).take(left) {
             check_cancelled(cancel)?;
             let score = self.step(program, &Batch { split: &dataset.train, indices })?;
@@ -360,4 +361,19 @@ fn check_shapes(graph: &Graph, dataset: &Dataset) -> Result<(), TrainError> {
         return Err(TrainError::Classes { network, dataset: classes });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody waits for so many epochs, but a limit of steps makes them a fair thing to ask for.
+    #[test]
+    fn more_steps_than_can_be_counted_are_as_many_as_can() {
+        let recipe = Recipe { epochs: usize::MAX, batch: 1, ..Recipe::reference() };
+        let limited = Training { steps: Some(3), ..Training::default() };
+        let course = Course::new(&recipe, 100, &limited);
+        assert_eq!((course.last_step, course.steps_of_schedule), (3, u64::MAX));
+        assert_eq!(Course::new(&recipe, 100, &Training::default()).last_step, u64::MAX);
+    }
 }

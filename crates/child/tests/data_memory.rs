@@ -1,56 +1,23 @@
 //! Loading takes the memory of the decoded images and little else. A test of its own process,
 //! because it counts every allocation.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nasrl_child::data::{DataError, Dataset, ValidationSplit};
 
-/// The system's allocator, counting bytes.
-struct Counting;
+use counting::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-static CURRENT: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn grow(bytes: usize) {
-    let current = CURRENT.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(current, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to `System` with the arguments it came with, so its contract is kept by
-// the caller; counting neither allocates nor panics.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        grow(layout.size());
-        // SAFETY: the caller keeps `GlobalAlloc::alloc`'s contract, which is `System`'s too.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CURRENT.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: `pointer` came from `System` through `alloc` or `realloc`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    /// Counted in place: large blocks are remapped and not copied.
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        CURRENT.fetch_sub(layout.size(), Ordering::Relaxed);
-        grow(new_size);
-        // SAFETY: as in `dealloc`, and the caller keeps the contract on `new_size`.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
-
 /// The highest number of bytes in use during `work`, above those in use before.
 fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = CURRENT.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let before = ALLOCATOR.current();
+    ALLOCATOR.forget_peak();
     let result = work();
-    (result, PEAK.load(Ordering::Relaxed) - before)
+    (result, ALLOCATOR.peak() - before)
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nasrl_child::{Weights, WeightsError};
 use nasrl_space::{Graph, Image, ParameterRole, Space};
+use proptest::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Type, shape and bytes by name.
@@ -62,7 +63,7 @@ fn files_of_something_else_are_refused() {
     assert!(matches!(&error, WeightsError::Missing { name: found, .. } if found == name));
     assert_eq!(
         error.to_string(),
-        format!("w.safetensors: no tensor {name}, which the network has")
+        format!("w.safetensors: no tensor {name}; give weights of this network")
     );
 
     let extra = || (Dtype::F32, vec![1], vec![0; 4]);
@@ -126,4 +127,31 @@ fn initial_weights_are_glorots() {
     }
     streams.dedup();
     assert_eq!(streams.len(), 5, "each parameter has a stream of its own");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_weights(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        let error = read(&content).unwrap_err();
+        prop_assert!(matches!(error, WeightsError::Format { .. }), "{}", error);
+    }
+
+    /// The header says where everything is: one that is damaged, or claims what the file has not,
+    /// is refused, or still describes these parameters.
+    #[test]
+    fn damaged_headers_never_give_other_shapes(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut content = Weights::initial(&graph(), 1, 2).to_safetensors();
+        let header = 8 + u64::from_le_bytes(content[..8].try_into().unwrap()) as usize;
+        for (at, byte) in damage {
+            content[at.index(header)] = byte;
+        }
+        if let Ok(weights) = read(&content) {
+            prop_assert_eq!(weights.specs(), graph().parameter_specs());
+            for (spec, values) in weights.specs().iter().zip(weights.values()) {
+                prop_assert_eq!(values.len(), spec.shape.iter().product::<usize>());
+            }
+        }
+    }
 }

@@ -7,10 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::checks::check_labels;
 use super::error::DataError;
-use super::found::{Format, Found, SplitSource, check_labels};
+use super::found::{Format, Found, SplitSource};
 use super::reader::ByteReader;
-use super::split::{ImageShape, Split};
+use super::shape::ImageShape;
+use super::split::Split;
 
 /// What tells the two datasets apart.
 #[derive(Debug)]
@@ -82,7 +84,11 @@ impl Variant {
             )?),
             validation: None,
             test: match test.is_file() {
-                true => Some(Box::new(CifarFiles::open(self, vec![test])?)),
+                true => {
+                    let test = CifarFiles::open(self, vec![test])?;
+                    test.verify()?;
+                    Some(Box::new(test))
+                }
                 false => None,
             },
         })
@@ -166,6 +172,25 @@ impl CifarFiles {
             bytes: records.saturating_mul(record_bytes),
         })?;
         Ok(Self { variant, files, len })
+    }
+
+    /// Checks the labels and passes over the pixels, so that a bad test file is found before a
+    /// search and not after it.
+    fn verify(&self) -> Result<(), DataError> {
+        for file in &self.files {
+            let mut reader = ByteReader::open(file)?;
+            let (mut labels, mut label) = (Vec::new(), Vec::new());
+            loop {
+                label.clear();
+                if reader.read_up_to(self.variant.label_bytes as u64, &mut label)? == 0 {
+                    break;
+                }
+                labels.extend(label.last().copied().map(u32::from));
+                reader.skip(SHAPE.bytes() as u64)?;
+            }
+            check_labels(&labels, self.variant.classes, file)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{ColorType, ImageDecoder, ImageReader};
 
 use super::error::DataError;
-use super::split::ImageShape;
+use super::shape::ImageShape;
 
 /// The largest image accepted, in decoded bytes (64 MiB: 4,700 x 4,700 RGB pixels). A header that
 /// claims more is refused before memory is taken.

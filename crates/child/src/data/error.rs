@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::split::ImageShape;
+use super::shape::ImageShape;
 
 /// A dataset that cannot be used.
 ///
@@ -55,7 +55,7 @@ pub enum DataError {
     },
 
     /// The operating system refused a read.
-    #[error("{path}: cannot be read: {source}")]
+    #[error("{path}: cannot be read: {source}; check it and its permissions")]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -81,7 +81,8 @@ pub enum DataError {
 
     /// An IDX file does not begin with the magic number of its kind.
     #[error(
-        "{file}: begins with {found:#010x}, expected {expected:#010x}; not an IDX file of {kind}"
+        "{file}: begins with {found:#010x}, expected {expected:#010x}, so it is no IDX file of \
+         {kind}; replace the file"
     )]
     WrongMagic {
         /// The IDX file.
@@ -148,7 +149,7 @@ pub enum DataError {
     /// An image file and its label file disagree about the number of records.
     #[error(
         "{images} has {image_count} images, but {labels} has {label_count} labels; \
-         one is of another set"
+         replace the one that is of another set"
     )]
     LabelCount {
         /// The image file.

@@ -11,12 +11,17 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::checks::check_same_shape;
 use super::encoded::EncodedImage;
 use super::error::DataError;
 use super::found::{Format, Found, SplitSource};
-use super::split::{ImageShape, Split};
+use super::shape::ImageShape;
+use super::split::Split;
 
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+
+/// What belongs in a class folder.
+const ONLY_IMAGES: &str = "only PNG or JPEG files (.png, .jpg, .jpeg)";
 
 /// Images decoded between two looks at errors and memory.
 const CHUNK: usize = 1024;
@@ -72,7 +77,13 @@ pub(super) fn open(root: &Path) -> Result<Found, DataError> {
         Ok(Box::new(ClassFolders { folder, files, labels, reference: reference.clone() }))
     };
     let given = |name: &str| Some(root.join(name)).filter(|folder| folder.is_dir());
-    let validation = given("val").or_else(|| given("validation")).map(other).transpose()?;
+    let validation = match (given("val"), given("validation")) {
+        (Some(_), Some(path)) => {
+            let expected = "one of val/ and validation/, not both,";
+            return Err(DataError::UnexpectedEntry { path, expected });
+        }
+        (short, long) => short.or(long).map(other).transpose()?,
+    };
     let test = given("test").map(other).transpose()?;
     let train = ClassFolders { folder: train, files, labels, reference: reference.clone() };
     Ok(Found {
@@ -113,8 +124,8 @@ fn list_images(
                 EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
             });
             if entry.kind != EntryKind::File || !is_image {
-                let expected = "only PNG or JPEG files (.png, .jpg, .jpeg)";
-                return Err(DataError::UnexpectedEntry { path: entry.path, expected });
+                let path = entry.path;
+                return Err(DataError::UnexpectedEntry { path, expected: ONLY_IMAGES });
             }
             files.push(entry.path);
             labels.push(*label);
@@ -146,8 +157,13 @@ fn list(folder: &Path, expected: &'static str) -> Result<Vec<Entry>, DataError> 
     Ok(entries)
 }
 
+/// The content of a regular file: a pipe would be waited for, a device read without end.
 fn read_file(file: &Path) -> Result<Vec<u8>, DataError> {
-    fs::read(file).map_err(|source| DataError::Io { path: file.into(), source })
+    let io_error = |source| DataError::Io { path: file.into(), source };
+    if !fs::metadata(file).map_err(io_error)?.is_file() {
+        return Err(DataError::UnexpectedEntry { path: file.into(), expected: ONLY_IMAGES });
+    }
+    fs::read(file).map_err(io_error)
 }
 
 impl Reference {
@@ -163,7 +179,7 @@ impl Reference {
     fn decode_like(&self, file: &Path, pixels: &mut [u8]) -> Result<(), DataError> {
         let content = read_file(file)?;
         let image = EncodedImage::parse(file, &content)?;
-        self.shape.expect_same(&self.file, file, image.shape())?;
+        check_same_shape((&self.file, self.shape), (file, image.shape()))?;
         image.decode_into(pixels)
     }
 }

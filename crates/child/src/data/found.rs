@@ -1,10 +1,11 @@
 //! What every format tells about a dataset once it is recognised, before images are read.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::error::DataError;
-use super::split::{ImageShape, Split};
+use super::shape::ImageShape;
+use super::split::Split;
 
 /// How a dataset is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +43,6 @@ pub(super) trait SplitSource: fmt::Debug + Send + Sync {
     fn len(&self) -> usize;
     fn shape(&self) -> ImageShape;
     fn read(&self) -> Result<Split, DataError>;
-}
-
-/// Refuses a label that is not below `classes`; `file` is where the labels stand.
-pub(super) fn check_labels(labels: &[u32], classes: usize, file: &Path) -> Result<(), DataError> {
-    match labels.iter().position(|&label| label as usize >= classes) {
-        None => Ok(()),
-        Some(record) => {
-            let label = labels[record];
-            Err(DataError::LabelOutOfRange { file: file.into(), record, label, classes })
-        }
-    }
 }
 
 impl fmt::Display for Format {

@@ -6,10 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checks::{check_labels, check_same_shape};
 use super::error::DataError;
-use super::found::{Format, Found, SplitSource, check_labels};
+use super::found::{Format, Found, SplitSource};
 use super::reader::ByteReader;
-use super::split::{ImageShape, Split};
+use super::shape::ImageShape;
+use super::split::Split;
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
@@ -47,7 +49,8 @@ pub(super) fn open(folder: &Path) -> Result<Found, DataError> {
     let classes = train.labels.iter().max().map_or(0, |&label| label as usize + 1);
     let test = IdxPair::open(folder, "t10k")?;
     if let Some(test) = &test {
-        train.header.shape.expect_same(&train.images, &test.images, test.header.shape)?;
+        let (first, other) = (train.header.shape, test.header.shape);
+        check_same_shape((&train.images, first), (&test.images, other))?;
         check_labels(&test.labels, classes, &test.label_file)?;
         test.verify()?;
     }

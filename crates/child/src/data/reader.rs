@@ -79,6 +79,7 @@ impl<'a> ByteReader<'a> {
         self.offset += read;
         match outcome {
             Ok(_) => Ok(read),
+            Err(source) if source.kind() == io::ErrorKind::OutOfMemory => Err(out_of_memory()),
             Err(source) => Err(self.error(source)),
         }
     }

@@ -1,21 +1,10 @@
 //! Images and labels in memory, and how a validation set is taken out of a training set.
 
 use std::fmt;
-use std::path::Path;
 
 use super::error::DataError;
 use super::permutation::permutation;
-
-/// Height, width and channels of every image of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ImageShape {
-    /// Rows.
-    pub height: usize,
-    /// Pixels a row.
-    pub width: usize,
-    /// Bytes a pixel: 1 for grey, 3 for RGB.
-    pub channels: usize,
-}
+use super::shape::ImageShape;
 
 /// Images with their labels, decoded once to bytes.
 ///
@@ -31,38 +20,6 @@ pub struct Split {
 
 /// Key of the permutation that picks validation images. Changing it changes every result.
 const HOLD_OUT_KEY: u64 = 0x6e61_7372_6c00_0001;
-
-impl ImageShape {
-    /// Bytes of one image, `height * width * channels`.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Refuses `other_shape` unless it is this shape; the error names both images.
-    pub(super) fn expect_same(
-        self,
-        first: &Path,
-        other: &Path,
-        other_shape: ImageShape,
-    ) -> Result<(), DataError> {
-        let (first, other, first_shape) = (first.into(), other.into(), self);
-        if (self.height, self.width) != (other_shape.height, other_shape.width) {
-            Err(DataError::MixedSizes { first, first_shape, other, other_shape })
-        } else if self.channels != other_shape.channels {
-            Err(DataError::MixedChannels { first, first_shape, other, other_shape })
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl fmt::Display for ImageShape {
-    /// `height x width x channels`, as in `32x32x3`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
-    }
-}
 
 impl fmt::Debug for Split {
     /// Shape and length; the pixels would drown everything else.
@@ -80,10 +37,9 @@ impl Split {
     /// # Errors
     /// [`DataError::SplitLengths`] unless `images` holds exactly `shape.bytes()` bytes a label.
     pub fn new(shape: ImageShape, images: Vec<u8>, labels: Vec<u32>) -> Result<Self, DataError> {
-        let expected = [shape.height, shape.width, shape.channels]
-            .iter()
-            .try_fold(labels.len(), |product, &factor| product.checked_mul(factor));
-        if expected != Some(images.len()) || shape.bytes() == 0 {
+        let each = shape.checked_bytes().filter(|&bytes| bytes > 0);
+        let expected = each.and_then(|bytes| bytes.checked_mul(labels.len()));
+        if expected != Some(images.len()) {
             let (bytes, labels) = (images.len(), labels.len());
             return Err(DataError::SplitLengths { shape, bytes, labels });
         }
@@ -211,6 +167,7 @@ mod tests {
             (SHAPE, 4, 1),
             (ImageShape { width: 0, ..SHAPE }, 0, 3),
             (ImageShape { height: usize::MAX / 2 + 1, ..SHAPE }, 0, 1),
+            (ImageShape { height: usize::MAX, ..SHAPE }, 0, 0),
         ] {
             let split = Split::new(shape, vec![0; bytes], vec![0; labels]);
             assert!(matches!(split, Err(DataError::SplitLengths { .. })), "{shape}: {split:?}");

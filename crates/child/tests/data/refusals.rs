@@ -53,6 +53,37 @@ fn empty_folders_are_named() {
 }
 
 #[test]
+fn one_validation_set_is_enough() {
+    let root = tempfile::tempdir().unwrap();
+    write_folders(root.path());
+    for folder in ["val", "validation"] {
+        write(root.path(), &format!("{folder}/ant/0.png"), &png(SHAPE, &pixels(SHAPE.bytes(), 7)));
+    }
+    let error = refusal(root.path(), ValidationSplit::Standard);
+    let named = root.path().join("validation");
+    assert!(matches!(&error, DataError::UnexpectedEntry { path, .. } if *path == named), "{error}");
+}
+
+/// Reading one could take forever or all memory; the null device ends at once.
+#[cfg(unix)]
+#[test]
+fn devices_are_not_read_as_images() {
+    for folder in ["train/bee", "val/bee", "test/bee"] {
+        let root = tempfile::tempdir().unwrap();
+        write_folders(root.path());
+        let file = root.path().join(folder).join("9.png");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+        let opened = Dataset::open(root.path(), ValidationSplit::Standard);
+        let error = opened.and_then(|dataset| dataset.test()).unwrap_err();
+        assert!(
+            matches!(&error, DataError::UnexpectedEntry { path, .. } if *path == file),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn validation_must_fit() {
     let root = tempfile::tempdir().unwrap();
     write_idx(root.path(), "train", &[0, 1, 0, 1]);
