@@ -15,6 +15,16 @@ pub(crate) fn reference_child(tokens: &str, input: Image) -> Graph {
     space.build(&space.parse(tokens).unwrap(), input, CLASSES).unwrap()
 }
 
+/// A random child of so many layers of the paper's space, with or without strides to be decided.
+pub(crate) fn paper_child(seed: u64, depth: usize, input: Image) -> Graph {
+    let name = if seed.is_multiple_of(2) { "nas-rl-cnn" } else { "nas-rl-cnn-strides" };
+    let space = Space::open(name).unwrap().at_depth(depth).unwrap();
+    let mut inputs = Inputs::new(seed);
+    let indices = space.decisions().iter().map(|d| inputs.below(d.values().len()) as u16);
+    let tokens = space.tokens(indices.collect()).unwrap();
+    space.build(&tokens, input, CLASSES).unwrap()
+}
+
 /// A random network of up to `layers` operations, with skips, joins and every kind of operation.
 pub(crate) fn random_graph(seed: u64, layers: usize) -> Graph {
     let mut random = Random { inputs: Inputs::new(seed) };

@@ -4,6 +4,7 @@ mod gradients;
 mod graphs;
 mod interpreter;
 mod oracle;
+mod paper;
 mod problem;
 mod repeatability;
 mod training;
