@@ -10,8 +10,10 @@ mod train;
 
 use std::num::NonZero;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Subcommand, ValueEnum};
 use nasrl_child::Epoch;
+use nasrl_search::config;
 use serde::Serialize;
 
 use crate::exit::CommandResult;
@@ -63,6 +65,11 @@ pub(crate) fn print_epoch(epoch: &Epoch) {
          {images_per_second:.0} images/s",
         validation.unwrap_or_default()
     );
+}
+
+/// Reads a number of threads or of jobs.
+pub(crate) fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=config::MOST_THREADS as u64)
 }
 
 /// How many cores this process may use.

@@ -63,6 +63,9 @@ pub struct Config {
     pub controller: nasrl_controller::Config,
 }
 
+/// The most threads, and the most jobs.
+pub const MOST_THREADS: usize = 4096;
+
 /// What proposes architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -192,6 +195,5 @@ impl Config {
 
 /// Rewards and identities of this many trials still fit in the memory of a large computer.
 const MOST_TRIALS: u64 = 1_000_000_000;
-const MOST_THREADS: usize = 4096;
 /// A day.
 const MOST_SECONDS: f64 = 86_400.0;

@@ -23,13 +23,15 @@ pub use ledger::{Ledger, LedgerError, LedgerProblem, Retrained};
 pub use recorder::Recorder;
 pub use trials_csv::TrialsCsv;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nasrl_controller::Policy;
 use nasrl_space::Space;
+use nasrl_tensor::Cpu;
 
 use crate::clock::utc;
 use crate::config::{Config, Layers};
@@ -77,28 +79,27 @@ const ENTRIES: [&str; 11] = [
 ];
 
 impl RunDirectory {
-    /// A new run: the directory appears complete or not at all.
+    /// A new run: the directory appears complete or not at all. A run that is to be replaced is
+    /// deleted once the new one is ready.
     ///
     /// # Errors
-    /// [`RunError`]; nothing was written then, unless a run was to be replaced.
+    /// [`RunError`]; nothing was written then.
     pub fn create(
         path: &Path,
         config: &Config,
         space: &Space,
         existing: Existing,
     ) -> Result<RunDirectory, RunError> {
-        clear(path, existing)?;
+        let replaced = examine(path, existing)?;
         let beside = atomic_file::partial(path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(io_error("create", parent))?;
         }
-        match fs::remove_dir_all(&beside) {
-            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &beside)(reason));
-            }
-            _ => {}
-        }
+        remove_leftover(&beside)?;
         let filled = fill(&beside, config, space).and_then(|lock| {
+            if replaced.is_some() {
+                fs::remove_dir_all(path).map_err(io_error("remove", path))?;
+            }
             fs::rename(&beside, path).map_err(io_error("create", path))?;
             atomic_file::sync_folder(path).map_err(io_error("create", path))?;
             Ok(lock)
@@ -206,17 +207,25 @@ impl RunRecord {
         })
     }
 
-    /// The policy of a run as a safetensors file; `None` if it has not got one.
+    /// The policy as it was saved last; `None` of a strategy without one.
     ///
     /// # Errors
-    /// [`RunError::Io`].
-    pub fn policy(&self) -> Result<Option<Vec<u8>>, RunError> {
+    /// [`RunError::Io`] if it cannot be read, [`RunError::Policy`] if it is not that of the run.
+    pub fn policy(&self) -> Result<Option<Policy<Cpu>>, RunError> {
         let path = self.path.join(CONTROLLER).join(POLICY);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(reason) if reason.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(reason) => Err(io_error("read", &path)(reason)),
-        }
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(reason) => return Err(io_error("read", &path)(reason)),
+        };
+        let policy = Policy::restore(&Cpu::serial(), &self.space, &self.config.controller, &bytes);
+        policy.map(Some).map_err(|source| RunError::Policy { path, source })
+    }
+
+    /// The file with the weights that a trial had in the search; `None` if it is not among the
+    /// best.
+    pub fn weights(&self, trial: u64) -> Option<PathBuf> {
+        Some(Best::file(&self.path.join(BEST), trial)).filter(|path| path.exists())
     }
 }
 
@@ -231,11 +240,11 @@ pub fn read_config(run: &Path) -> Result<Config, RunError> {
     Ok(layers.resolve()?)
 }
 
-/// Makes room for a new run.
-fn clear(path: &Path, existing: Existing) -> Result<(), RunError> {
+/// Whether a new run may be made here. The lock of the run that it replaces, if there is one.
+fn examine(path: &Path, existing: Existing) -> Result<Option<File>, RunError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(reason) if reason.kind() == io::ErrorKind::NotADirectory && path.exists() => {
             return Err(RunError::NotADirectory { path: path.into() });
         }
@@ -246,23 +255,33 @@ fn clear(path: &Path, existing: Existing) -> Result<(), RunError> {
         names.push(entry.map_err(io_error("read", path))?.file_name());
     }
     if names.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let is_part = |name: &&std::ffi::OsString| ENTRIES.iter().any(|part| OsStr::new(part) == *name);
-    if let Some(foreign) = names.iter().find(|name| !is_part(name) && !is_partial(name)) {
+    if let Some(foreign) = names.iter().find(|name| !is_part(name)) {
         let entry = foreign.to_string_lossy().into_owned();
         return Err(RunError::Foreign { path: path.into(), entry });
     }
     if existing == Existing::Refuse {
         return Err(RunError::Exists { path: path.into() });
     }
-    let _lock = lock(path)?;
-    fs::remove_dir_all(path).map_err(io_error("remove", path))
+    lock(path).map(Some)
 }
 
-/// What a killed process may leave of an atomic write.
-fn is_partial(name: &OsStr) -> bool {
-    name.to_string_lossy().ends_with(".partial")
+/// Whether a run may consist of it, or a killed process leave it of an atomic write.
+fn is_part(name: &OsString) -> bool {
+    let is = |part: &str| name == part || *name == *atomic_file::partial(Path::new(part));
+    ENTRIES.into_iter().any(is)
+}
+
+/// Removes what a killed process left of a directory that was to become a run.
+fn remove_leftover(beside: &Path) -> Result<(), RunError> {
+    let _lock = beside.join(LOCK).exists().then(|| lock(beside)).transpose()?;
+    match fs::remove_dir_all(beside) {
+        Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", beside)(reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a directory that is a complete run without trials, and locks it.

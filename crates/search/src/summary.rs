@@ -6,7 +6,7 @@ use nasrl_space::Space;
 
 use crate::comparison::{Comparison, Difference, RESAMPLINGS, best, mean};
 use crate::run::Retrained;
-use crate::text::{Align, Column, grouped, table};
+use crate::text::{Column, grouped, table};
 use crate::{Status, Trial};
 
 /// What a search found. Prints as a table of the best children, the strategies side by side, and
@@ -51,13 +51,13 @@ impl Summary<'_> {
         }
         writeln!(f, "Best architectures of the search:")?;
         let columns = [
-            Column { title: "trial", align: Align::Right },
-            Column { title: "strategy", align: Align::Left },
-            Column { title: "reward", align: Align::Right },
-            Column { title: "validation accuracy", align: Align::Right },
-            Column { title: "parameters", align: Align::Right },
-            Column { title: "FLOPs", align: Align::Right },
-            Column { title: "architecture", align: Align::Left },
+            Column::numbers("trial"),
+            Column::words("strategy"),
+            Column::numbers("reward"),
+            Column::numbers("validation accuracy"),
+            Column::numbers("parameters"),
+            Column::numbers("FLOPs"),
+            Column::words("architecture"),
         ];
         let rows = ranking.iter().take(SHOWN).map(|trial| {
             let proposed = &trial.proposed;
@@ -76,13 +76,13 @@ impl Summary<'_> {
 
     fn write_series(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = [
-            Column { title: "strategy", align: Align::Left },
-            Column { title: "trials", align: Align::Right },
-            Column { title: "evaluated", align: Align::Right },
-            Column { title: "duplicates", align: Align::Right },
-            Column { title: "failed", align: Align::Right },
-            Column { title: "mean reward", align: Align::Right },
-            Column { title: "best reward", align: Align::Right },
+            Column::words("strategy"),
+            Column::numbers("trials"),
+            Column::numbers("evaluated"),
+            Column::numbers("duplicates"),
+            Column::numbers("failed"),
+            Column::numbers("mean reward"),
+            Column::numbers("best reward"),
         ];
         let rows = self.series.iter().map(|name| {
             let trials = self.of(name);

@@ -1,10 +1,11 @@
 //! `nasrl bench child`
 
+use clap::builder::RangedU64ValueParser;
 use nasrl_child::recipe;
 use nasrl_child::{Recipe, Throughput, throughput};
 use nasrl_space::{Image, Space};
 
-use super::Precision;
+use super::{Precision, threads};
 use crate::exit::{CommandResult, Exit, failed, refused};
 use crate::output::say;
 
@@ -34,19 +35,19 @@ pub(crate) struct Arguments {
 
     /// How many steps are timed together.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive())]
-    steps: u64,
+    steps: usize,
 
     /// How often.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = positive())]
-    repeats: u64,
+    repeats: usize,
 
     /// How many children train at the same time.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
-    jobs: u64,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
+    jobs: usize,
 
     /// How many threads train each of them.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive())]
-    threads: u64,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = threads())]
+    threads: usize,
 }
 
 /// What the peers are measured on.
@@ -67,10 +68,10 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let recipe = Recipe { batch: arguments.batch, precision, ..Recipe::reference() };
     recipe.validate().map_err(refused)?;
     let options = Throughput {
-        steps: arguments.steps as usize,
-        repeats: arguments.repeats as usize,
-        jobs: arguments.jobs as usize,
-        threads: arguments.threads as usize,
+        steps: arguments.steps,
+        repeats: arguments.repeats,
+        jobs: arguments.jobs,
+        threads: arguments.threads,
     };
     let rate = throughput(&graph, &recipe, &options).map_err(failed)?;
     let line = serde_json::json!({
@@ -85,6 +86,6 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn positive() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=1_000_000)
+fn positive() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1_000_000)
 }

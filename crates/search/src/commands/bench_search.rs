@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     preset: Preset,
 
     /// How many architectures each search tries.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
     trials: i64,
 
     /// How many searches.
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     seeds: u64,
 
     /// How many of its latest trials the strategy does not know of when it proposes.
-    #[arg(long, value_name = "L", default_value_t = 0)]
+    #[arg(long, value_name = "L", default_value_t = 0, allow_negative_numbers = true)]
     lag: i64,
 
     /// The column of the table to report for the best trial by reward.

@@ -22,7 +22,7 @@ impl Best {
     /// How many are kept.
     pub const KEPT: usize = 10;
 
-    /// The best of these trials; weights of others are deleted.
+    /// The best of these trials; weights of others are deleted, and nothing else is.
     ///
     /// # Errors
     /// What the operating system says.
@@ -78,10 +78,19 @@ impl Best {
             .collect();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if !kept.contains(&path) {
+            if is_weights(&path) && !kept.contains(&path) {
                 fs::remove_file(path)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether [`Best`] writes files of this name.
+fn is_weights(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+    let number = whole.unwrap_or(&name).strip_prefix("trial-");
+    let number = number.and_then(|name| name.strip_suffix(".safetensors"));
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
 }

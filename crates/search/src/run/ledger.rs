@@ -419,8 +419,8 @@ fn in_file<T>(
 /// What the user can do about an error of SQLite.
 fn remedy(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "; make room on the disk, then resume the run",
-        Some(ErrorCode::ReadOnly) => "; make the folder writable, then resume the run",
+        Some(ErrorCode::DiskFull) => "; make room on the disk",
+        Some(ErrorCode::ReadOnly) => "; make the folder writable",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "; another program holds it locked, end that first"
         }

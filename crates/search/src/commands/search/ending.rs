@@ -1,5 +1,6 @@
 //! What a search does once its trials are done.
 
+use std::error::Error;
 use std::path::Path;
 
 use nasrl_child::{Recipe, TrainError};
@@ -12,9 +13,9 @@ use nasrl_search::summary::Summary;
 use nasrl_search::{Stop, Trial};
 use nasrl_space::Space;
 
-use super::{resumable, say_how_to_resume};
+use super::say_how_to_resume;
 use crate::commands::print_epoch;
-use crate::exit::{CommandResult, Exit, failed};
+use crate::exit::Exit;
 use crate::output::say;
 
 /// Trains the winner anew if the search is complete, and prints what was found.
@@ -25,7 +26,7 @@ pub(super) fn conclude(
     recorder: &mut Recorder<'_>,
     ending: &Ending,
     stop: &Stop,
-) -> CommandResult {
+) -> Result<Exit, Box<dyn Error>> {
     let trials = &ending.trials;
     match ending.reason {
         Reason::Stopped => return Ok(say_how_to_resume(run)),
@@ -34,13 +35,10 @@ pub(super) fn conclude(
             trials.len(),
             run.display()
         ),
-        Reason::Complete => {
-            let retrained = retrain_winner(config, problem, recorder, trials, stop);
-            match retrained.map_err(|error| resumable(error, run))? {
-                Exit::Stopped => return Ok(say_how_to_resume(run)),
-                Exit::Done => recorder.set_finished().map_err(failed)?,
-            }
-        }
+        Reason::Complete => match retrain_winner(config, problem, recorder, trials, stop)? {
+            Exit::Stopped => return Ok(say_how_to_resume(run)),
+            Exit::Done => recorder.set_finished()?,
+        },
     }
     for (strategy, trials) in &ending.exhausted {
         say!(
@@ -58,8 +56,8 @@ pub(super) fn summarize(
     config: &Config,
     trials: &[Trial],
     recorder: &Recorder<'_>,
-) -> CommandResult {
-    let retrained = recorder.all_retrained().map_err(failed)?;
+) -> Result<Exit, Box<dyn Error>> {
+    let retrained = recorder.all_retrained()?;
     let series = config.series();
     say!("{}", Summary { space, trials, series: &series, retrained: &retrained });
     say!("run directory: {}", run.display());
@@ -73,7 +71,7 @@ fn retrain_winner(
     recorder: &mut Recorder<'_>,
     trials: &[Trial],
     stop: &Stop,
-) -> Result<Exit, Box<dyn std::error::Error>> {
+) -> Result<Exit, Box<dyn Error>> {
     let summary = Summary { space: problem.space(), trials, series: &[], retrained: &[] };
     let ranking = summary.ranking();
     let (Some(dataset), Some(recipe), Some(winner)) =
