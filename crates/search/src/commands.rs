@@ -19,18 +19,13 @@ use serde::Serialize;
 use crate::exit::CommandResult;
 use crate::output::say;
 
-/// What `nasrl` can do.
+/// What `nasrl` can do; each command's arguments say what it is.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Search for a good architecture.
     Search(search::Arguments),
-    /// Train one architecture.
     Train(train::Arguments),
-    /// Look at a run, or at one trial of it; also while it goes on.
     Show(show::Arguments),
-    /// Train a child of a run anew and test it.
     Retrain(retrain::Arguments),
-    /// Look at search spaces.
     Space(space::Arguments),
     /// Measure how fast children train, or how good a search is.
     #[command(subcommand)]
@@ -40,9 +35,7 @@ pub(crate) enum Command {
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// How fast a child trains, in images a second.
     Child(bench_child::Arguments),
-    /// How good a search is on a table of known results, over many seeds.
     Search(bench_search::Arguments),
 }
 

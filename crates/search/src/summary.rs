@@ -27,25 +27,12 @@ pub struct Summary<'a> {
 const SHOWN: usize = 5;
 
 impl Summary<'_> {
-    /// The best children of the search, best first, without duplicates.
-    pub fn ranking(&self) -> Vec<&Trial> {
-        let mut done: Vec<&Trial> =
-            self.trials.iter().filter(|trial| trial.status == Status::Done).collect();
-        done.sort_by(|a, b| a.better_first(b));
-        done
-    }
-
-    /// What the children that were trained again came to, a line each.
-    pub fn retrained_in_words(&self) -> String {
-        self.retrained.iter().map(Retrained::to_string).collect::<Vec<_>>().join("\n")
-    }
-
     fn of(&self, series: &str) -> Vec<&Trial> {
         self.trials.iter().filter(|trial| trial.proposed.strategy == series).collect()
     }
 
     fn write_best(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ranking = self.ranking();
+        let ranking = Trial::ranking(self.trials);
         if ranking.is_empty() {
             return writeln!(f, "No trial has a result.");
         }
@@ -130,9 +117,9 @@ impl fmt::Display for Summary<'_> {
         self.write_series(f)?;
         self.write_comparison(f)?;
         if !self.retrained.is_empty() {
-            writeln!(f, "\n{}", self.retrained_in_words())?;
+            writeln!(f)?;
         }
-        Ok(())
+        self.retrained.iter().try_for_each(|retrained| writeln!(f, "{retrained}"))
     }
 }
 

@@ -147,6 +147,14 @@ impl Clock {
 pub struct UnknownStatus(String);
 
 impl Trial {
+    /// The trials with a result of their own, best first.
+    pub fn ranking(trials: &[Trial]) -> Vec<&Trial> {
+        let done = trials.iter().filter(|trial| trial.status == Status::Done);
+        let mut ranking: Vec<&Trial> = done.collect();
+        ranking.sort_by(|a, b| a.better_first(b));
+        ranking
+    }
+
     /// The order of merit: the larger reward first, of equal ones the earlier trial.
     pub fn better_first(&self, other: &Trial) -> std::cmp::Ordering {
         let by_reward = other.reward.total_cmp(&self.reward);

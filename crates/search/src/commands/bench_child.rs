@@ -9,8 +9,10 @@ use super::{Precision, threads};
 use crate::exit::{CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Measure how fast a child trains on random images of 32x32x3 in ten classes, by the reference
-/// recipe, and print one JSON line: the median of the repeats, added up over the jobs.
+/// How fast a child trains, in images a second.
+///
+/// Trains on random images of 32x32x3 in ten classes, by the reference recipe, and prints one JSON
+/// line: the median of the repeats, added up over the jobs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The space that the tokens are of: a built-in one (reference), or a TOML file.

@@ -13,8 +13,10 @@ use super::to_value;
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Repeat a search with seeds 0, 1, 2, ... on a table of known results, and print mean, standard
-/// deviation and standard error of the best trial's result.
+/// How good a search is on a table of known results, over many seeds.
+///
+/// Repeats the search with seeds 0, 1, 2, ... and prints mean, standard deviation and standard
+/// error of the best trial's result.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The table: CSV with a column for each decision, then a column `reward`, then any others; or

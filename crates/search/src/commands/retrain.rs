@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use nasrl_child::{Recipe, TrainError};
-use nasrl_search::Stop;
 use nasrl_search::config::ConfigError;
 use nasrl_search::problem::Problem;
 use nasrl_search::retrain::Retraining;
 use nasrl_search::run::{Recorder, RunDirectory, RunRecord};
-use nasrl_search::summary::Summary;
+use nasrl_search::{Stop, Trial};
 
 use super::show::unknown_trial;
 use super::{cores, print_epoch, threads};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Train the child of a trial anew, by the recipe of the run but from other random weights, and
-/// measure it on the test images. Its weights are put in the run's folder `retrained`.
+/// Train a child of a run anew and test it.
+///
+/// It is trained by the recipe of the run, but from other random weights, and measured on the test
+/// images. Its weights are put in the run's folder `retrained`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the run.
@@ -105,21 +106,18 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         });
         say!("{report}");
     } else {
-        let summary =
-            Summary { space: &record.space, trials: &[], series: &[], retrained: &[retrained] };
-        say!("{}", summary.retrained_in_words());
+        say!("{retrained}");
     }
     Ok(Exit::Done)
 }
 
 /// The index of the trial among those of the record.
 fn choose(record: &RunRecord, which: Which) -> Result<usize, CommandError> {
-    let RunRecord { space, trials, .. } = record;
+    let trials = &record.trials;
     let number = match which {
         Which::Number(number) => number,
         Which::Best => {
-            let summary = Summary { space, trials, series: &[], retrained: &[] };
-            let best = summary.ranking().first().map(|trial| trial.proposed.trial);
+            let best = Trial::ranking(trials).first().map(|trial| trial.proposed.trial);
             best.ok_or_else(|| {
                 refused(format!("{} has no trial with a result yet", record.path.display()))
             })?

@@ -20,9 +20,11 @@ use crate::output::{remark, say};
 use crate::progress::Progress;
 use options::Options;
 
-/// Search for a good architecture: a strategy proposes architectures, each is trained, and its
-/// accuracy on the validation images is the reward that the strategy learns from. Then random
-/// search does the same for comparison, and the best child is trained anew and tested.
+/// Search for a good architecture.
+///
+/// A strategy proposes architectures, each is trained, and its accuracy on the validation images is
+/// the reward that the strategy learns from. Then random search does the same for comparison, and
+/// the best child is trained anew and tested.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]

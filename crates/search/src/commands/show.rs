@@ -14,6 +14,10 @@ use policy::show_policy;
 use trial::show_trial;
 
 /// Look at a run, or at one trial of it; also while it goes on.
+///
+/// Of a run: the best architectures, the strategies side by side, the children that were trained
+/// anew, and how likely the controller is to choose each value of each decision, on average over
+/// its choices of the other decisions.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the run.

@@ -15,8 +15,10 @@ use super::{Precision, cores, print_epoch, threads, to_value};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Train one architecture, and print loss, accuracies and images a second after every epoch. The
-/// test images are looked at once, at the end.
+/// Train one architecture.
+///
+/// Prints loss, accuracies and images a second after every epoch. The test images are looked at
+/// once, at the end.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The space that the tokens are of: a built-in one (reference), or a TOML file.

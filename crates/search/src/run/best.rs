@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Status, Trial, atomic_file};
+use crate::{Trial, atomic_file};
 
 /// A folder with the weights of the best children, `trial-<number>.safetensors` each.
 ///
@@ -27,10 +27,7 @@ impl Best {
     /// # Errors
     /// What the operating system says.
     pub fn open(folder: &Path, trials: &[Trial]) -> io::Result<Best> {
-        let mut ranking: Vec<Trial> =
-            trials.iter().filter(|trial| trial.status == Status::Done).cloned().collect();
-        ranking.sort_by(Trial::better_first);
-        ranking.truncate(Best::KEPT);
+        let ranking = Trial::ranking(trials).into_iter().take(Best::KEPT).cloned().collect();
         let best = Best { folder: folder.into(), ranking };
         best.delete_others()?;
         Ok(best)

@@ -7,7 +7,7 @@ use nasrl_child::{Recipe, TrainError};
 use nasrl_search::config::Config;
 use nasrl_search::problem::Problem;
 use nasrl_search::retrain::Retraining;
-use nasrl_search::run::Recorder;
+use nasrl_search::run::{Recorder, Retrained};
 use nasrl_search::scheduler::{Ending, Reason};
 use nasrl_search::summary::Summary;
 use nasrl_search::{Stop, Trial};
@@ -72,15 +72,16 @@ fn retrain_winner(
     trials: &[Trial],
     stop: &Stop,
 ) -> Result<Exit, Box<dyn Error>> {
-    let summary = Summary { space: problem.space(), trials, series: &[], retrained: &[] };
-    let ranking = summary.ranking();
+    let ranking = Trial::ranking(trials);
     let (Some(dataset), Some(recipe), Some(winner)) =
         (problem.dataset(), &config.recipe, ranking.first())
     else {
         return Ok(Exit::Done);
     };
     let trial = winner.proposed.trial;
-    if recorder.all_retrained()?.iter().any(|retrained| retrained.trial == trial) {
+    let epochs = config.retrain_epochs.unwrap_or(recipe.epochs);
+    let is_this = |done: &Retrained| done.trial == trial && done.epochs == epochs as u64;
+    if recorder.all_retrained()?.iter().any(is_this) {
         return Ok(Exit::Done);
     }
     let graph = problem.architectures().build(&winner.proposed.tokens).graph?;
@@ -88,7 +89,6 @@ fn retrain_winner(
     say!("The best child, trial {trial}, is trained anew:");
     let threads = config.threads * config.jobs;
     let seed = config.seed;
-    let epochs = config.retrain_epochs.unwrap_or(recipe.epochs);
     let recipe = &Recipe { epochs, ..recipe.clone() };
     let retraining = Retraining { graph, dataset, recipe, seed, trial, threads };
     match retraining.run(stop, &mut |epoch| print_epoch(epoch)) {
