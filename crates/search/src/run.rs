@@ -94,26 +94,24 @@ impl RunDirectory {
     ) -> Result<RunDirectory, RunError> {
         let replaced = examine(path, existing)?;
         let beside = atomic_file::partial(path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(io_error("create", parent))?;
-        }
-        remove_leftover(&beside)?;
-        let filled = fill(&beside, config, space).and_then(|lock| {
-            if replaced.is_some() {
-                fs::remove_dir_all(path).map_err(io_error("remove", path))?;
-            }
-            fs::rename(&beside, path).map_err(io_error("create", path))?;
-            atomic_file::sync_folder(path).map_err(io_error("create", path))?;
-            Ok(lock)
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let missing: Vec<&Path> = parent.ancestors().take_while(is_missing).collect();
+        fs::create_dir_all(parent).map_err(io_error("create", parent))?;
+        // Where tidying up fails as well, what went wrong first is what the user has to know.
+        let filled = remove_leftover(&beside).and_then(|()| {
+            let filled = fill(&beside, config, space).and_then(|lock| {
+                if replaced.is_some() {
+                    fs::remove_dir_all(path).map_err(io_error("remove", path))?;
+                }
+                fs::rename(&beside, path).map_err(io_error("create", path))?;
+                atomic_file::sync_folder(path).map_err(io_error("create", path))?;
+                Ok(lock)
+            });
+            filled.inspect_err(|_| drop(fs::remove_dir_all(&beside)))
         });
-        match filled {
-            Ok(lock) => Ok(RunDirectory { path: path.into(), _lock: lock }),
-            Err(refused) => {
-                // What went wrong first is what the user has to know.
-                let _ = fs::remove_dir_all(&beside);
-                Err(refused)
-            }
-        }
+        let filled = filled.inspect_err(|_| drop(missing.into_iter().try_for_each(fs::remove_dir)));
+        Ok(RunDirectory { path: path.into(), _lock: filled? })
     }
 
     /// A run to go on with.

@@ -59,11 +59,7 @@ impl Ledger {
     /// [`LedgerError`] if the file cannot be written.
     pub fn create(path: &Path, facts: &[(&str, &str)]) -> Result<(), LedgerError> {
         in_file(path, || {
-            // Without the default flag for URIs, which a path may look like.
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-                | OpenFlags::SQLITE_OPEN_CREATE
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let mut connection = Connection::open_with_flags(path, flags)?;
+            let mut connection = Connection::open(no_uri(path))?;
             connection.pragma_update(None, "journal_mode", "wal")?;
             let transaction = connection.transaction()?;
             transaction.execute_batch(SCHEMA)?;
@@ -84,7 +80,7 @@ impl Ledger {
     pub fn open(path: &Path) -> Result<Ledger, LedgerError> {
         in_file(path, || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags)?;
+            let connection = Connection::open_with_flags(no_uri(path), flags)?;
             connection.busy_timeout(PATIENCE)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", "normal")?;
@@ -105,7 +101,7 @@ impl Ledger {
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         in_file(path, || {
-            open(path, flags).or_else(|refused| {
+            open(&no_uri(path), flags).or_else(|refused| {
                 // Write-ahead mode needs a file beside the database. Where none can be made, nobody
                 // writes either, which is what `immutable` promises.
                 let uri = format!("file:{}?immutable=1", percent_encoded(&path.to_string_lossy()));
@@ -341,6 +337,11 @@ fn in_file<T>(
     body: impl FnOnce() -> Result<T, LedgerProblem>,
 ) -> Result<T, LedgerError> {
     body().map_err(|problem| LedgerError { path: path.into(), problem })
+}
+
+/// The path as SQLite reads it as one: where it begins with `file:` it would be a URI.
+fn no_uri(path: &Path) -> PathBuf {
+    Path::new(".").join(path)
 }
 
 /// A path as part of a URI.

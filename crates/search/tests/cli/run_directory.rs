@@ -31,6 +31,7 @@ fn two_processes_cannot_begin_the_same_run() {
     lock.lock().unwrap();
     let words = [".run.partial is in use by process"];
     place.expect_words(2, "search --table table.csv --out run", &words);
+    assert!(place.path(".run.partial/lock").exists());
     drop(lock);
     place.expect(0, "search --table table.csv --out run");
 }
@@ -61,6 +62,9 @@ fn an_empty_directory_will_do() {
     fs::create_dir(place.path("empty")).unwrap();
     place.expect(0, "search --table table.csv --out empty");
     assert_eq!(place.trials("empty").len(), 53);
+    // What SQLite would take for a URI.
+    place.expect(0, "search --table table.csv --trials 3 --out file:a?b/run");
+    place.expect(0, "show file:a?b/run");
     fs::create_dir(place.path("here")).unwrap();
     let mut command = place.command("search --table ../table.csv --out .");
     let output = command.current_dir(place.path("here")).output().unwrap();
@@ -77,6 +81,8 @@ fn impossible_places_are_refused() {
     let words = ["file/run", "a part of the path is a file"];
     place.expect_words(2, "search --table table.csv --out file/run", &words);
     place.expect_words(2, "search --table table.csv --out /proc/run", &["cannot create /proc/"]);
+    let long = format!("search --table table.csv --out new/folder/{}", "a".repeat(250));
+    place.expect_words(2, &long, &["new/folder/.aaaa", "too long"]);
     assert_eq!(fs::read_dir(place.path(".")).unwrap().count(), 2);
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +47,11 @@ pub enum LedgerProblem {
 
 /// What the user can do about an error of SQLite.
 fn remedy(error: &rusqlite::Error) -> &'static str {
+    // What SQLite calls it when the memory that its processes share cannot grow.
+    let is_full = |error: &rusqlite::ffi::Error| error.extended_code == SQLITE_IOERR_SHMSIZE;
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "; make room on the disk",
+        Some(_) if error.sqlite_error().is_some_and(is_full) => "; make room on the disk",
         Some(ErrorCode::ReadOnly) => "; make the folder writable",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "; another program holds it locked, end that first"
