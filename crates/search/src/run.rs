@@ -4,8 +4,9 @@
 //! - `ledger.sqlite`: all trials, see [`Ledger`]. The truth about the run.
 //! - `trials.csv`: the same for other programs, see [`TrialsCsv`].
 //! - `best/`: the weights of the ten best children, `trial-<number>.safetensors`.
-//! - `controller/`: the policy as of late, for looking at it or as a start for another search.
-//!   Resuming does not need it: it repeats the search with the results in the ledger.
+//! - `controller/`: the policy as of late, for looking at it ([`RunRecord::policy`]) or as a start
+//!   for another search. Resuming does not need it: it repeats the search with the results in the
+//!   ledger.
 //! - `retrained/`: the weights of children that were trained again after the search.
 //! - `search.log`: what happened when.
 //! - `lock`: locked by the process that works on the run, which is named in it.

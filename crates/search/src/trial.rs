@@ -42,7 +42,7 @@ pub struct Proposed {
     pub tokens: Tokens,
     /// The identity of the architecture that they build.
     pub hash: ArchitectureHash,
-    /// Trainable parameters; `None` where neither a network nor a table tells.
+    /// Trainable parameters; `None` where the tokens build no network.
     pub params: Option<u64>,
     /// Floating-point operations of a forward pass of one image, two a multiply-add.
     pub flops: Option<u64>,

@@ -47,10 +47,10 @@ enum SpaceCommand {
         #[command(flatten)]
         space: SpaceArgument,
         /// How many.
-        #[arg(long, value_name = "N", default_value_t = 1)]
+        #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
         count: u64,
         /// What the draws are derived from.
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
         seed: u64,
     },
 }

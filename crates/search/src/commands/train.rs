@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nasrl_child::data::ValidationSplit;
 use nasrl_child::recipe::Order;
 use nasrl_child::{Recipe, Test, TrainError, Trained, Training, Weights, train};
-use nasrl_search::config::Layers;
+use nasrl_search::config::{Config, ConfigError, Layers};
 use nasrl_search::problem::{EMBEDDED, images, open_dataset};
 use nasrl_space::{Graph, Space};
 use toml::Value;
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     batch: Option<i64>,
 
     /// What initial weights and the order of the images are derived from.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
 
     /// The type of activations and their gradients. Default: f32.
@@ -169,8 +169,13 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CommandError> {
             layers.set(key, value, flag).map_err(refused)?;
         }
     }
-    let config = layers.resolve().map_err(refused)?;
-    config.recipe.ok_or_else(|| refused("a configuration with a table has no recipe"))
+    match layers.resolve() {
+        Ok(Config { recipe: Some(recipe), .. }) => Ok(recipe),
+        Ok(_) | Err(ConfigError::BesideTable) => {
+            Err(refused("a search by a table trains nothing: its configuration has no recipe"))
+        }
+        Err(error) => Err(refused(error)),
+    }
 }
 
 fn report(trained: &Trained, graph: &Graph, arguments: &Arguments) {

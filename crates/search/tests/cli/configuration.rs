@@ -38,6 +38,11 @@ fn wrong_values_are_named_with_their_place() {
     for flag in ["trials", "epochs", "children-per-update", "lag", "jobs", "threads", "seed"] {
         place.expect_words(2, &format!("search --{flag} -5"), &[&format!("--{flag}"), "-5", rule]);
     }
+    for command in ["train --tokens 1", "space sample"] {
+        place.expect_words(2, &format!("{command} --seed -5"), &["--seed", "-5", "invalid value"]);
+    }
+    place.write("table.toml", "table = \"table.csv\"\n");
+    place.expect_words(2, "train --tokens 1 --config table.toml", &["no recipe"]);
     place.expect_words(2, "train --tokens 1 --epochs -5", &["--epochs", "-5", rule]);
     place.expect_words(2, "bench search --table table.csv --lag -5", &["--lag", "-5", rule]);
     place.expect_words(2, "search --jobs 0", &["jobs is 0, but must be 1 to"]);
