@@ -75,8 +75,8 @@ fn resume(path: &Path, options: &Options) -> CommandResult {
     let mut config = layers.resolve().map_err(refused)?;
     let run = RunDirectory::open(path).map_err(refused)?;
     let problem = Problem::open(&mut config).map_err(refused)?;
-    let ledger = run.ledger().map_err(refused)?;
-    run.check(&ledger, &recorded, &config, problem.space()).map_err(refused)?;
+    run.check(&run.ledger().map_err(refused)?, &recorded, &config, problem.space())
+        .map_err(refused)?;
     let stop = Stop::on_signals().map_err(refused)?;
     work(&run, &config, &problem, &stop)
 }

@@ -21,7 +21,8 @@ pub struct Retrained {
 
 impl fmt::Display for Retrained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trial {} trained anew for {} epochs: ", self.trial, self.epochs)?;
+        let epochs = if self.epochs == 1 { "epoch" } else { "epochs" };
+        write!(f, "Trial {} trained anew for {} {epochs}: ", self.trial, self.epochs)?;
         if let Some(accuracy) = self.validation_accuracy {
             write!(f, "validation accuracy {accuracy:.4}, ")?;
         }

@@ -49,7 +49,14 @@ fn jobs_and_threads_do_not_show() {
 #[test]
 fn a_search_ends_with_a_tested_child() {
     let place = place();
-    let words = ["is trained anew", "test accuracy", "rl less random", "conv 3x3", "parameters"];
+    let words = [
+        "is trained anew",
+        "anew for 1 epoch: ",
+        "test accuracy",
+        "rl less random",
+        "conv 3x3",
+        "parameters",
+    ];
     place.expect_words(0, &format!("{SEARCH} --trials 8 --out run"), &words);
     let trials = place.trials("run");
     let [status, reward] = ["status", "reward"].map(|name| column(&trials, name));
