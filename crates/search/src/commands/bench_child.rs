@@ -3,6 +3,7 @@
 use clap::builder::RangedU64ValueParser;
 use nasrl_child::recipe;
 use nasrl_child::{Recipe, Throughput, throughput};
+use nasrl_search::config::MOST_THREADS;
 use nasrl_space::{Image, Space};
 
 use super::{Precision, threads};
@@ -57,6 +58,13 @@ const IMAGE: Image = Image { height: 32, width: 32, channels: 3 };
 const CLASSES: usize = 10;
 
 pub(crate) fn run(arguments: &Arguments) -> CommandResult {
+    let all = arguments.jobs * arguments.threads;
+    if all > MOST_THREADS {
+        let most = MOST_THREADS;
+        return Err(refused(format!(
+            "--jobs times --threads is {all}, but must be at most {most}"
+        )));
+    }
     let mut space = Space::open(&arguments.space).map_err(refused)?;
     if arguments.batch_norm {
         space = space.with_batch_norm().map_err(refused)?;

@@ -208,4 +208,6 @@ fn training_speed_is_measured() {
     let bench = "bench child --child 1,16,1,16,1,16,1,16";
     place.expect_words(2, &format!("{bench} --jobs 1000000"), &["--jobs", "1..=4096"]);
     place.expect_words(2, &format!("{bench} --threads 0"), &["--threads", "1..=4096"]);
+    let words = ["--jobs times --threads is 4200", "at most 4096"];
+    place.expect_words(2, &format!("{bench} --jobs 42 --threads 100"), &words);
 }

@@ -46,6 +46,8 @@ fn wrong_values_are_named_with_their_place() {
     place.expect_words(2, "train --tokens 1 --epochs -5", &["--epochs", "-5", rule]);
     place.expect_words(2, "bench search --table table.csv --lag -5", &["--lag", "-5", rule]);
     place.expect_words(2, "search --jobs 0", &["jobs is 0, but must be 1 to"]);
+    let words = ["jobs times threads is 4200, but must be at most 4096"];
+    place.expect_words(2, "search --jobs 42 --threads 100", &words);
     place.expect_words(2, "search --max-time soon", &["soon", "90s, 15m, 2h"]);
     place.expect_words(2, "search --set reward.power=0", &["reward.power is 0"]);
     let words = ["controller.clip-norm is -1"];
