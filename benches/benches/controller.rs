@@ -18,7 +18,7 @@ fn trial(c: &mut Criterion) {
         let mut trial = 0;
         group.bench_function(preset.to_string(), |bencher| {
             bencher.iter(|| {
-                let tokens = match controller.propose(trial, &|_| false).expect("finite") {
+                let tokens = match controller.propose(trial, &space, &|_| false).expect("finite") {
                     Proposal::Drawn(draw) => draw.tokens,
                     Proposal::Exhausted => unreachable!("nothing was seen"),
                 };

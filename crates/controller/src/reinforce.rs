@@ -126,18 +126,24 @@ impl<B: Backend> Reinforce<B> {
         })
     }
 
-    /// What to try as trial number `trial`: a sample of the policy.
+    /// What to try as trial number `trial`: a sample of the policy, of the space `within`, which is
+    /// the policy's or that [at a depth](Space::at_depth); of several depths it is the largest.
     ///
-    /// With [`Config::redraws`] above 0 it is one that `seen` denies. If so many samples were all
-    /// seen, the policy starts anew; if that does not help either, uniform draws and then, in a
-    /// small space, an enumeration look for what is left.
+    /// With [`Config::redraws`] above 0 it is one that is not `rejected`: seen before, say. If so
+    /// many samples were all rejected, the policy starts anew; if that does not help either, uniform
+    /// draws and then, in a small space, an enumeration look for what is left.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if learning has run into NaN.
-    pub fn propose(&mut self, trial: u64, seen: &dyn Fn(&Tokens) -> bool) -> Result<Proposal> {
+    /// [`Error::Space`] for another space, and [`Error::Diverged`] if learning has run into NaN.
+    pub fn propose(
+        &mut self,
+        trial: u64,
+        within: &Space,
+        rejected: &dyn Fn(&Tokens) -> bool,
+    ) -> Result<Proposal> {
         let key = Key::new(self.learner.seed, trial, "sample");
         if self.config.redraws == 0 {
-            let sample = self.samples(trial, key, 0..1)?.remove(0);
+            let sample = self.samples(within, trial, key, 0..1)?.remove(0);
             return Ok(self.drawn(sample, 0, false));
         }
         let mut drawn = 0;
@@ -149,16 +155,18 @@ impl<B: Backend> Reinforce<B> {
             let mut together = 1;
             while drawn < end {
                 let next = end.min(drawn + together);
-                let samples = self.samples(trial, key, drawn..next)?;
+                let samples = self.samples(within, trial, key, drawn..next)?;
                 for (miss, sample) in samples.into_iter().enumerate() {
-                    if !seen(&sample.tokens) {
+                    if !rejected(&sample.tokens) {
                         return Ok(self.drawn(sample, drawn + miss, restarted));
                     }
                 }
                 (drawn, together) = (next, SIDE_BY_SIDE);
             }
         }
-        let Some(tokens) = self.unseen(trial, seen) else { return Ok(Proposal::Exhausted) };
+        let Some(tokens) = self.unrejected(within, trial, rejected) else {
+            return Ok(Proposal::Exhausted);
+        };
         let score = self.policy.score(&[&tokens])?[0];
         Ok(self.drawn(Sample { tokens, score }, drawn, true))
     }
@@ -269,11 +277,12 @@ impl<B: Backend> Reinforce<B> {
 
     fn samples(
         &mut self,
+        within: &Space,
         trial: u64,
         key: Key,
         draws: std::ops::Range<usize>,
     ) -> Result<Vec<Sample>> {
-        let samples = self.policy.sample(key, draws.start as u32, draws.len())?;
+        let samples = self.policy.sample(within, key, draws.start as u32, draws.len())?;
         match samples.iter().all(|sample| sample.score.log_probability.is_finite()) {
             true => Ok(samples),
             false => Err(Error::Diverged { trial }),
@@ -286,18 +295,22 @@ impl<B: Backend> Reinforce<B> {
         Proposal::Drawn(Draw { tokens, log_probability, entropy, redraws, restarted })
     }
 
-    /// Something unseen, whatever the policy thinks of it.
-    fn unseen(&self, trial: u64, seen: &dyn Fn(&Tokens) -> bool) -> Option<Tokens> {
+    /// Something that is not rejected, whatever the policy thinks of it.
+    fn unrejected(
+        &self,
+        within: &Space,
+        trial: u64,
+        rejected: &dyn Fn(&Tokens) -> bool,
+    ) -> Option<Tokens> {
         let mut stream = Philox::new(Key::new(self.learner.seed, trial, "unseen"));
-        let mut probes = (0..PROBES).map(|_| self.policy.space().sample(&mut stream));
-        if let Some(tokens) = probes.find(|tokens| !seen(tokens)) {
+        let mut probes = (0..PROBES).map(|_| within.sample(&mut stream));
+        if let Some(tokens) = probes.find(|tokens| !rejected(tokens)) {
             return Some(tokens);
         }
-        if self.policy.space().count() > ENUMERABLE.into() {
+        if within.count() > ENUMERABLE.into() {
             return None;
         }
-        let mut left: Vec<Tokens> =
-            self.policy.space().iter().filter(|tokens| !seen(tokens)).collect();
+        let mut left: Vec<Tokens> = within.iter().filter(|tokens| !rejected(tokens)).collect();
         match left.len() as u32 {
             0 => None,
             count => Some(left.swap_remove(stream.below(count) as usize)),
