@@ -35,6 +35,7 @@ mod config;
 mod descent;
 mod error;
 mod head;
+mod lstm;
 mod parameters;
 mod policy;
 mod products;

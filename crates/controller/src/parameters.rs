@@ -242,4 +242,31 @@ mod tests {
         assert_eq!(rows(Preset::Default), (18, vec![1, 3, 6, 8, 11, 13, 16, 0]));
         assert_eq!(rows(Preset::Paper), (6, vec![1, 3, 1, 3, 1, 3, 1, 0]));
     }
+
+    /// The anchor of the last layer is read by nobody, so that it has no row.
+    #[test]
+    fn an_anchor_has_a_row_of_its_own_or_that_of_all() {
+        let text = r#"
+            name = "skips"
+            [layers]
+            count = 3
+            kernel = [1, 3]
+            filters = 8
+            skips = ["off", "on"]
+        "#;
+        let space = Space::from_toml(text, "skips").unwrap();
+        let network = |preset: Preset| Network::new(&space, &preset.config());
+        let rows = |preset| {
+            let network = network(preset);
+            let firsts: Vec<_> = network.steps.iter().map(|step| step.first_row).collect();
+            (network.rows, firsts)
+        };
+        assert_eq!(rows(Preset::Default), (9, vec![1, 3, 4, 6, 7, 0]));
+        assert_eq!(rows(Preset::Paper), (4, vec![1, 3, 1, 3, 1, 0]));
+        let network = network(Preset::Default);
+        assert_eq!((network.heads, network.anchors), (3, 3));
+        let (kind, decisions) = (network.steps[5].kind, network.steps[5].decisions.clone());
+        assert_eq!((kind, decisions), (Kind::Anchor { earlier: 2 }, 4..6));
+        assert_eq!(network.anchor_before(4), Some(1));
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Learner {
 pub enum Proposal {
     /// A token string.
     Drawn(Draw),
-    /// Everything was seen: no token string of the space is left, or none was found among
+    /// Everything is rejected: no token string of the space is left, or none was found among
     /// thousands in a space too large to enumerate.
     Exhausted,
 }
@@ -60,7 +60,7 @@ pub struct Draw {
     pub log_probability: f64,
     /// The sum of the entropies of the policy's distributions along it, in nats.
     pub entropy: f64,
-    /// How many samples that had been seen before were thrown away for it.
+    /// How many samples were rejected before it.
     pub redraws: usize,
     /// Whether the policy started anew for it.
     pub restarted: bool,
@@ -85,11 +85,11 @@ pub struct Metrics {
 /// How many trials [`Metrics::mean_reward`] averages.
 pub const RECENT: usize = 20;
 
-/// Uniform draws that look for something unseen once the policy finds nothing.
+/// Uniform draws that look for something to propose once the policy finds nothing.
 const PROBES: usize = 4096;
 /// Spaces up to this size are enumerated when the probes find nothing either.
 const ENUMERABLE: u32 = 1 << 20;
-/// Samples that are drawn side by side once the first was seen before.
+/// Samples that are drawn side by side once the first was rejected.
 const SIDE_BY_SIDE: usize = 8;
 
 impl<B: Backend> Reinforce<B> {
@@ -129,9 +129,10 @@ impl<B: Backend> Reinforce<B> {
     /// What to try as trial number `trial`: a sample of the policy, of the space `within`, which is
     /// the policy's or that [at a depth](Space::at_depth); of several depths it is the largest.
     ///
-    /// With [`Config::redraws`] above 0 it is one that is not `rejected`: seen before, say. If so
-    /// many samples were all rejected, the policy starts anew; if that does not help either, uniform
-    /// draws and then, in a small space, an enumeration look for what is left.
+    /// With [`Config::redraws`] above 0 it is one that is not `rejected`: not seen before, say, and
+    /// within all limits. If so many samples were all rejected, the policy starts anew; if that does
+    /// not help either, uniform draws and then, in a small space, an enumeration look for what is
+    /// left.
     ///
     /// # Errors
     /// [`Error::Space`] for another space, and [`Error::Diverged`] if learning has run into NaN.
