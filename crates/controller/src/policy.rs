@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use nasrl_space::{Space, Tokens};
+use nasrl_space::{Decision, Space, Tokens};
 use nasrl_tensor::Backend;
 use nasrl_tensor::ops::RowDraw;
 use nasrl_tensor::random::Key;
@@ -30,6 +30,8 @@ pub struct Policy<B: Backend> {
     backend: B,
     space: Space,
     config: Config,
+    /// How many tokens the token strings of each depth have.
+    lengths: Vec<usize>,
     network: Network,
     pub(crate) parameters: Parameters<B>,
     recurrence: Recurrence<B>,
@@ -76,10 +78,12 @@ impl<B: Backend> Policy<B> {
     pub fn new(backend: &B, space: &Space, config: &Config, key: Key) -> Result<Self> {
         config.validate()?;
         let network = Network::new(space, config);
+        let cuts = space.depths().filter_map(|depth| space.at_depth(depth).ok());
         let mut policy = Policy {
             backend: backend.clone(),
             space: space.clone(),
             config: config.clone(),
+            lengths: cuts.map(|cut| cut.decisions().len()).collect(),
             parameters: Parameters::zeros(backend, &network, space)?,
             recurrence: Recurrence::new(backend, &network, 1)?,
             network,
@@ -228,12 +232,16 @@ impl<B: Backend> Policy<B> {
 
     /// Whether tokens are of the policy's space.
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<()> {
-        let found = tokens.as_slice().to_vec();
-        if self.space.tokens(found).is_ok_and(|own| own == *tokens) {
+        let found = tokens.as_slice();
+        let fits = |(place, (index, decision)): (usize, (&u16, &Decision))| {
+            usize::from(*index) < decision.values().len()
+                && (*index == 0 || self.space.is_made(place, found))
+        };
+        let mut choices = found.iter().zip(self.space.decisions()).enumerate();
+        if self.lengths.contains(&found.len()) && choices.all(fits) {
             return Ok(());
         }
-        let found = tokens.as_slice().to_vec();
-        Err(Error::Tokens { found, space: self.space.name().to_owned() })
+        Err(Error::Tokens { found: found.to_vec(), space: self.space.name().to_owned() })
     }
 
     /// Whether a space is the policy's or that at a depth.
@@ -241,7 +249,7 @@ impl<B: Backend> Policy<B> {
         let decisions = within.decisions();
         if self.space.decisions().starts_with(decisions)
             && self.space.steps().starts_with(within.steps())
-            && self.space.tokens(vec![0; decisions.len()]).is_ok()
+            && self.lengths.contains(&decisions.len())
         {
             return Ok(());
         }
@@ -275,10 +283,11 @@ impl<B: Backend> Policy<B> {
         let longest = tokens.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
         let length = self.network.steps.partition_point(|step| step.decisions.end <= longest);
         self.begin(tokens.len(), length)?;
+        let mut choices = vec![];
         for step in 0..length {
             self.recurrence.forward(&self.parameters.values, step)?;
             let decisions = &self.network.steps[step].decisions;
-            let mut choices = Vec::with_capacity(tokens.len() * decisions.len());
+            choices.clear();
             let mut idle = vec![];
             for (sequence, tokens) in tokens.iter().enumerate() {
                 let tokens = tokens.as_slice();
@@ -301,12 +310,7 @@ impl<B: Backend> Policy<B> {
     fn scores(&mut self, count: usize) -> Result<Vec<Score>> {
         let mut scores = vec![Score { log_probability: 0.0, entropy: 0.0 }; count];
         for step in 0..self.recurrence.length() {
-            for (score, terms) in scores.iter_mut().zip(self.recurrence.scores(step)?) {
-                if let Some([log_probability, entropy]) = terms {
-                    score.log_probability += f64::from(log_probability);
-                    score.entropy += f64::from(entropy);
-                }
-            }
+            self.recurrence.score(step, &mut scores)?;
         }
         Ok(scores)
     }

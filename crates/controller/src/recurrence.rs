@@ -9,6 +9,7 @@
 use nasrl_tensor::ops::{PolicyWeights, RowDraw};
 use nasrl_tensor::{Backend, DType, Result};
 
+use crate::Score;
 use crate::anchors::Anchors;
 use crate::head::Head;
 use crate::lstm::Lstm;
@@ -135,22 +136,24 @@ impl<B: Backend> Recurrence<B> {
         }
     }
 
-    /// For each sequence log-probability of its choices at a step and entropy of the distribution
-    /// that they are from; `None` where it is idle.
-    pub(crate) fn scores(&mut self, step: usize) -> Result<Vec<Option<[f32; 2]>>> {
+    /// Adds to the sums of each sequence the log-probability of its choices at a step and the entropy
+    /// of the distribution that they are from; nothing where it is idle.
+    pub(crate) fn score(&mut self, step: usize, sums: &mut [Score]) -> Result<()> {
         let [p, h] = &mut self.scores;
         match self.network.steps[step].kind {
             Kind::Choice { head, .. } => self.heads[head].score(self.count, [p, h])?,
             Kind::Anchor { earlier } => self.anchors.score(earlier, self.count, [p, h])?,
         }
-        let [mut p, mut h] = [(); 2].map(|()| vec![0.0; self.count]);
+        let [mut p, mut h] = [(); 2].map(|()| vec![0.0f32; self.count]);
         self.backend.read(&self.scores[0], &mut p)?;
         self.backend.read(&self.scores[1], &mut h)?;
-        let mut scores: Vec<_> = p.into_iter().zip(h).map(|(p, h)| Some([p, h])).collect();
-        for sequence in &self.idle[step] {
-            scores[*sequence] = None;
+        for (sequence, (sum, terms)) in sums.iter_mut().zip(p.into_iter().zip(h)).enumerate() {
+            if !self.idle[step].contains(&sequence) {
+                sum.log_probability += f64::from(terms.0);
+                sum.entropy += f64::from(terms.1);
+            }
         }
-        Ok(scores)
+        Ok(())
     }
 
     /// The logits of a step's decisions in the first sequence; `None` where it is idle.
