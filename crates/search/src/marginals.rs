@@ -15,7 +15,8 @@ pub fn marginals(policy: &mut Policy<Cpu>) -> Result<Vec<Vec<f64>>> {
     let decisions = policy.space().decisions();
     let mut sums: Vec<Vec<f64>> =
         decisions.iter().map(|decision| vec![0.0; decision.values().len()]).collect();
-    for sample in policy.sample(Key::new(0, 0, "marginals"), 0, DRAWS)? {
+    let space = policy.space().clone();
+    for sample in policy.sample(&space, Key::new(0, 0, "marginals"), 0, DRAWS)? {
         let distributions = policy.distributions(&sample.tokens)?;
         for (sums, distribution) in sums.iter_mut().zip(distributions) {
             sums.iter_mut().zip(distribution).for_each(|(sum, p)| *sum += p);
