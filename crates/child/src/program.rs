@@ -11,6 +11,7 @@ mod ir;
 mod lower;
 mod parameters;
 mod plan;
+mod rematerialise;
 mod run;
 mod state;
 
