@@ -20,7 +20,11 @@ pub(super) struct Wgrad {
     orientation: Orientation,
 }
 
-/// Which operand is broadcast; the one that leaves fewer lanes idle is chosen.
+/// What a product of window rows costs beside one of filter rows with as many idle lanes: it reads
+/// a word or two from every cache line of the image in every row of tiles.
+const WINDOW_ROWS_COST: f64 = 1.5;
+
+/// Which operand is broadcast; the cheaper one is chosen.
 enum Orientation {
     /// Filters are rows, contiguous elements of the window columns.
     FilterRows { rows: Vec<u32>, windows: Vec<Window> },
@@ -46,7 +50,7 @@ impl Wgrad {
         let (pieces, length) = if g.dilation[1] == 1 { (1, s * c) } else { (s, c) };
         let lanes = engine.lanes();
         let idle = |columns: usize| columns.next_multiple_of(lanes) as f64 / columns as f64;
-        let filter_rows = idle(length) <= idle(k);
+        let filter_rows = idle(length) <= WINDOW_ROWS_COST * idle(k);
         let (x_unit, dy_unit) = if filter_rows { (lanes, 1) } else { (1, lanes) };
         let image = [g.input[0], g.input[1], c];
         let x = Bordered::new(image, g.padding, (dtype, form), Read::of(length, x_unit));
