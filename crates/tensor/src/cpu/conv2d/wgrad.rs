@@ -1,9 +1,9 @@
-use super::border::{Bordered, Form, Read, place_paired_columns};
+use super::border::{Bordered, Form, Read, paired_words, place_paired_columns};
 use super::output::{Columns, Rows};
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::{Scratch, Slot};
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Conv2d, Padding};
+use crate::ops::{Conv2d, Conv2dMemory, Padding};
 use crate::{DType, Float};
 
 /// The gradient of the filters: the sum runs over the pixels of the map, in pairs along its rows
@@ -104,6 +104,28 @@ impl Wgrad {
             }
         };
         Wgrad { x, dy, form, map: [p, q, k], window_step, rsc, orientation }
+    }
+
+    /// Bytes that the pass holds, and of scratch that it takes.
+    pub(super) fn memory(&self) -> Conv2dMemory {
+        let plan = match &self.orientation {
+            Orientation::FilterRows { rows, windows } => {
+                let runs = |window: &Window| size_of_val(&window.runs[..]);
+                size_of_val(&rows[..])
+                    + size_of_val(&windows[..])
+                    + windows.iter().map(runs).sum::<usize>()
+            }
+            Orientation::WindowRows { rows, runs } => {
+                size_of_val(&rows[..]) + size_of_val(&runs[..])
+            }
+        };
+        let scratch = match self.form {
+            Form::Single => self.x.scratch() + self.dy.scratch(),
+            Form::Pairs => {
+                self.x.woven_scratch(self.window_step / 2) + WORD * paired_words(self.map)
+            }
+        };
+        Conv2dMemory { plan, scratch }
     }
 
     /// Adds one image's gradient to `dw`.
