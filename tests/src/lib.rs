@@ -1,13 +1,15 @@
-//! What the tests share: inputs from a seed, named tolerances, finite differences and the list of
-//! backends that every operation's test runs on.
+//! What the tests share: inputs from a seed, named tolerances, finite differences, an allocator that
+//! counts and the list of backends that every operation's test runs on.
 //!
 //! The references themselves stand in the tests, as nested loops in `f64` that share no code with
 //! what they check.
 
+mod counting;
 mod floats;
 mod inputs;
 mod tolerance;
 
+pub use counting::Counting;
 pub use floats::{FLOATS, rounded, tensor, values};
 pub use inputs::{Inputs, finite_difference};
 pub use tolerance::{Tolerance, assert_close, assert_equal};

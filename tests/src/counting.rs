@@ -3,25 +3,26 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator, counting bytes.
-pub(crate) struct Counting;
+/// The system's allocator, counting the bytes in use; a test that is a process of its own makes it
+/// the global one.
+pub struct Counting;
 
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 impl Counting {
     /// The bytes in use.
-    pub(crate) fn current(&self) -> usize {
+    pub fn current(&self) -> usize {
         CURRENT.load(Ordering::Relaxed)
     }
 
     /// The highest number of bytes in use since the last [`Counting::forget_peak`].
-    pub(crate) fn peak(&self) -> usize {
+    pub fn peak(&self) -> usize {
         PEAK.load(Ordering::Relaxed)
     }
 
     /// Sets the peak to what is in use now.
-    pub(crate) fn forget_peak(&self) {
+    pub fn forget_peak(&self) {
         PEAK.store(self.current(), Ordering::Relaxed);
     }
 }

@@ -1,13 +1,10 @@
 //! Loading takes the memory of the decoded images and little else. A test of its own process,
 //! because it counts every allocation.
 
-mod counting;
-
 use std::fs;
 
 use nasrl_child::data::{DataError, Dataset, ValidationSplit};
-
-use counting::Counting;
+use nasrl_tests::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -1,14 +1,11 @@
 //! The memory that training takes against what is said of it beforehand. Nothing else may run in
 //! this process, so this is one test and one program.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use nasrl_child::data::{Dataset, ImageShape, Split};
 use nasrl_child::recipe::Precision;
 use nasrl_child::{Recipe, Test, Training, requirements, train};
 use nasrl_space::{Graph, Image, Space};
-use nasrl_tests::Inputs;
+use nasrl_tests::{Counting, Inputs};
 
 /// How far the estimate may be off, as a part of what was counted.
 const TOLERANCE: f64 = 0.05;
@@ -18,39 +15,7 @@ const CLASSES: usize = 10;
 const BATCH: usize = 32;
 
 #[global_allocator]
-static COUNTED: Counted = Counted;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, with a count of the bytes that are in use.
-struct Counted;
-
-// SAFETY: every call goes to the system's allocator with the arguments that it came with.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        grow(layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        grow(layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-fn grow(bytes: usize) {
-    let now = NOW.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(now, Ordering::Relaxed);
-}
+static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn the_estimate_is_what_training_takes() {
@@ -82,15 +47,15 @@ fn the_estimate_is_what_training_takes() {
 /// The most bytes that were in use at a time in a training, in a thread of its own, so that it
 /// finds no scratch of another.
 fn counted(graph: &Graph, recipe: &Recipe, dataset: &Dataset, threads: usize) -> usize {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let before = ALLOCATOR.current();
+    ALLOCATOR.forget_peak();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let training = Training { threads, test: Test::Measure, ..Training::default() };
             train(graph, recipe, dataset, training).unwrap()
         });
     });
-    PEAK.load(Ordering::Relaxed) - before
+    ALLOCATOR.peak() - before
 }
 
 fn child(space: &str, depth: usize, seed: u64) -> Graph {

@@ -1,15 +1,12 @@
 //! Children leave nothing behind. A test of its own process, because it counts every allocation.
 
-mod counting;
-
 use std::fs;
 
 use nasrl_child::data::{Dataset, ImageShape, Split};
 use nasrl_child::{Recipe, Training, recipe::Precision, train};
 use nasrl_space::{Graph, Image, Space};
 use nasrl_tensor::random::{Key, Philox};
-
-use counting::Counting;
+use nasrl_tests::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
