@@ -5,7 +5,9 @@ use nasrl_tensor::ops::{
     attention_context_backward, attention_scores, attention_scores_backward,
 };
 use nasrl_tensor::{Cpu, DType, Error, Memory, Shape, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference};
+use nasrl_tests::{
+    Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference, rounded,
+};
 
 /// One source, none, some of them and all; widths below, at and past those of vectors.
 const GEOMETRIES: [Attention; 6] = [
@@ -127,10 +129,6 @@ impl Problem {
     }
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
-}
-
 /// The sum of the values times their weights, for a scalar to differentiate.
 fn weighted(values: &[f64], weights: &[f32]) -> f64 {
     values.iter().zip(weights).map(|(value, weight)| value * f64::from(*weight)).sum()
@@ -141,7 +139,7 @@ fn weighted(values: &[f64], weights: &[f32]) -> f64 {
 fn integers_are_exact() {
     for geometry in GEOMETRIES {
         let problem = Problem::new(geometry, |inputs, len| inputs.integers(len, 3));
-        let values = wide(&problem.keys);
+        let values = rounded(DType::F32, &problem.keys);
         let context = problem.context(&values);
         let dvalues = finite_difference(&values, 1.0, |values| {
             weighted(&problem.context(values), &problem.dcontext)
@@ -151,7 +149,8 @@ fn integers_are_exact() {
             query: vec![0.0; problem.query.len()],
             ..Problem::new(geometry, |inputs, len| inputs.integers(len, 3))
         };
-        let [keys, query, v] = [&saturated.keys, &saturated.query, &saturated.v].map(|x| wide(x));
+        let [keys, query, v] =
+            [&saturated.keys, &saturated.query, &saturated.v].map(|x| rounded(DType::F32, x));
         let scores = saturated.scores(&keys, &query, &v);
         for backend in backends() {
             let what = |part| format!("{part} of {geometry:?} on {}", backend.name());
@@ -167,7 +166,7 @@ fn integers_are_exact() {
 fn scores_and_gradients_agree_with_the_formulas() {
     for geometry in GEOMETRIES {
         let problem = Problem::uniform(geometry);
-        let operands = [&problem.keys, &problem.query, &problem.v].map(|x| wide(x));
+        let operands = [&problem.keys, &problem.query, &problem.v].map(|x| rounded(DType::F32, x));
         let [keys, query, v] = &operands;
         let scores = problem.scores(keys, query, v);
         let gradient = |operand: usize| {

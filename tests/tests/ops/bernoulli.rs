@@ -6,7 +6,9 @@ use nasrl_tensor::ops::{
 };
 use nasrl_tensor::random::{Key, philox4x32};
 use nasrl_tensor::{Cpu, DType, Element, Error, Memory, Shape, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference};
+use nasrl_tests::{
+    Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference, rounded,
+};
 
 /// Sums of logarithms and exponentials, each good to a few units in the last place.
 const LOGARITHM: Tolerance = Tolerance { absolute: 2e-6, relative: 2e-6 };
@@ -19,10 +21,6 @@ fn tensor<T: Element>(backend: &Cpu, values: &[T], shape: [usize; 2]) -> Tensor<
 
 fn list<T: Element>(backend: &Cpu, values: &[T]) -> Tensor<Cpu> {
     Tensor::from_slice(backend, [values.len()], values).unwrap()
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
 }
 
 fn sigmoid(logit: f64) -> f64 {
@@ -52,8 +50,8 @@ fn scores_and_gradients_agree_with_the_formulas() {
             let rows = logits.chunks(channels).zip(bits.chunks(channels));
             rows.map(|(logits, bits)| score(logits, bits)).collect()
         };
-        let expected = scores(&wide(&logits));
-        let gradient = finite_difference(&wide(&logits), 1e-5, |logits| {
+        let expected = scores(&rounded(DType::F32, &logits));
+        let gradient = finite_difference(&rounded(DType::F32, &logits), 1e-5, |logits| {
             let each = scores(logits).into_iter().zip(w.iter().zip(&v));
             each.map(|([p, h], (&w, &v))| f64::from(w) * p + f64::from(v) * h).sum()
         });
@@ -185,7 +183,7 @@ fn bits_have_their_probabilities_and_depend_on_key_and_place_alone() {
     let mut chi_squared = 0.0;
     for (number, found) in counts.into_iter().enumerate() {
         let bits = [0, 1, 2, 3, 4, 5].map(|channel| (number >> (5 - channel)) as u32 & 1);
-        let expected = COUNT as f64 * score(&wide(&row), &bits)[0].exp();
+        let expected = COUNT as f64 * score(&rounded(DType::F32, &row), &bits)[0].exp();
         chi_squared += (found - expected).powi(2) / expected;
     }
     // The 99.9 % quantile at 63 degrees of freedom; the draw is fixed by its key.

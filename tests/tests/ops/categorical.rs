@@ -6,7 +6,9 @@ use nasrl_tensor::ops::{
 };
 use nasrl_tensor::random::{Key, philox4x32};
 use nasrl_tensor::{Cpu, DType, Element, Error, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference};
+use nasrl_tests::{
+    Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference, rounded,
+};
 
 /// A logarithm of a sum of exponentials, each good to a few units in the last place.
 const LOGARITHM: Tolerance = Tolerance { absolute: 2e-6, relative: 2e-6 };
@@ -30,10 +32,6 @@ fn entropy(row: &[f64]) -> f64 {
     -log_probabilities(row).iter().map(|log_p| log_p.exp() * log_p).sum::<f64>()
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
-}
-
 #[test]
 fn scores_and_gradients_agree_with_the_formulas() {
     for (count, channels) in [(1, 1), (5, 2), (24, 4), (9, 13)] {
@@ -46,8 +44,8 @@ fn scores_and_gradients_agree_with_the_formulas() {
             let rows = logits.chunks(channels).zip(&index);
             rows.map(|(row, &i)| [log_probabilities(row)[i as usize], entropy(row)]).collect()
         };
-        let expected = scores(&wide(&logits));
-        let gradient = finite_difference(&wide(&logits), 1e-5, |logits| {
+        let expected = scores(&rounded(DType::F32, &logits));
+        let gradient = finite_difference(&rounded(DType::F32, &logits), 1e-5, |logits| {
             let each = scores(logits).into_iter().zip(w.iter().zip(&v));
             each.map(|([p, h], (&w, &v))| f64::from(w) * p + f64::from(v) * h).sum()
         });
@@ -90,7 +88,7 @@ fn draws_are_where_the_uniform_number_falls() {
     let mut inputs = Inputs::new(62);
     for (count, channels) in [(1, 1), (500, 2), (333, 7), (50, 100)] {
         let logits = inputs.uniform(count * channels);
-        let expected = wide(&logits);
+        let expected = rounded(DType::F32, &logits);
         let expected = expected.chunks(channels).enumerate().map(|(row, logits)| {
             let word = philox4x32(DRAW.key, [row as u32, DRAW.step, 0, 0])[0];
             let mut left = f64::from(word >> 8) / f64::from(1 << 24);

@@ -4,7 +4,9 @@ use nasrl_tensor::ops::{
     CrossEntropy, CrossEntropyBackend, Rows, Sum, cross_entropy, cross_entropy_with_gradient,
 };
 use nasrl_tensor::{Backend, Cpu, DType, Error, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference};
+use nasrl_tests::{
+    Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference, rounded,
+};
 
 /// Rows and classes: one of each, primes, a batch of CIFAR-10, a vocabulary, several blocks.
 const SHAPES: [[usize; 2]; 6] = [[1, 1], [1, 7], [13, 2], [128, 10], [3, 10_007], [2003, 10]];
@@ -54,10 +56,6 @@ fn operands<B: Backend>(backend: &B, x: &[f32], labels: &[u32]) -> (Tensor<B>, T
     )
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
-    x.iter().map(|&x| f64::from(x)).collect()
-}
-
 /// Logits so far apart that the softmax is 0 or 1.
 #[test]
 fn certain_predictions_are_exact() {
@@ -98,7 +96,7 @@ fn random_values_are_within_rounding() {
             let sums: Vec<f32> = sums.to_vec().unwrap();
             assert_eq!(sums, both.to_vec::<f32>().unwrap(), "{what}");
             assert_eq!(sums[1], correct(&x, &labels, classes) as f32, "{what}");
-            let (x, divisor) = (wide(&x), f64::from(divisor));
+            let (x, divisor) = (rounded(DType::F32, &x), f64::from(divisor));
             // Sums of both as many exponentials and as many losses, which are up to 20.
             let sum = Tolerance::sum(DType::F32, rows + classes);
             let tolerance = Tolerance { absolute: 20.0 * sum.absolute, relative: sum.relative };
@@ -119,7 +117,8 @@ fn the_gradient_agrees_with_finite_differences() {
     let (rows, classes) = (5, 7);
     let mut inputs = Inputs::new(2);
     let (x, labels) = (inputs.uniform(rows * classes), inputs.indices(rows, classes));
-    let expected = finite_difference(&wide(&x), 1e-5, |x| loss(x, &labels, classes, 5.0));
+    let expected =
+        finite_difference(&rounded(DType::F32, &x), 1e-5, |x| loss(x, &labels, classes, 5.0));
     for backend in backends() {
         let (logits, labels) = operands(&backend, &x, &labels);
         let (_, dx) = cross_entropy_with_gradient(&logits, &labels, 5.0).unwrap();

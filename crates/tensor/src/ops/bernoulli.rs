@@ -89,14 +89,8 @@ pub fn bernoulli_backward<B: Backend>(
     const OP: &str = "bernoulli_backward";
     let (rows, outer) = rows_of_bits(OP, logits)?;
     check_bits(OP, bits, logits)?;
-    let PolicyWeights { log_probability, entropy } = weights;
-    for weights in [log_probability, entropy] {
-        check::dtype(OP, weights, DType::F32, "f32")?;
-        check::shape(OP, weights.shape(), outer, "one weight for each row")?;
-    }
+    let weights = weights.of_rows(OP, outer)?;
     let mut dlogits = Tensor::zeros(logits.backend(), DType::F32, logits.shape())?;
-    let weights =
-        PolicyWeights { log_probability: log_probability.buffer(), entropy: entropy.buffer() };
     let into = dlogits.buffer_mut()?;
     logits.backend().bernoulli_backward(rows, logits.buffer(), bits.buffer(), weights, into)?;
     Ok(dlogits)

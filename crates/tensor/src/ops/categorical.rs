@@ -109,17 +109,27 @@ pub fn categorical_backward<B: Backend>(
     const OP: &str = "categorical_backward";
     let (rows, outer) = distributions(OP, logits)?;
     check_index(OP, index, rows, outer)?;
-    let PolicyWeights { log_probability, entropy } = weights;
-    for weights in [log_probability, entropy] {
-        check::dtype(OP, weights, DType::F32, "f32")?;
-        check::shape(OP, weights.shape(), outer, "one weight for each row")?;
-    }
+    let weights = weights.of_rows(OP, outer)?;
     let mut dlogits = Tensor::zeros(logits.backend(), DType::F32, logits.shape())?;
-    let weights =
-        PolicyWeights { log_probability: log_probability.buffer(), entropy: entropy.buffer() };
     let into = dlogits.buffer_mut()?;
     logits.backend().categorical_backward(rows, logits.buffer(), index.buffer(), weights, into)?;
     Ok(dlogits)
+}
+
+impl<'a, B: Backend> PolicyWeights<'a, Tensor<B>> {
+    /// The buffers of weights of which there is one for each row; `outer` is the rows' shape.
+    pub(super) fn of_rows(
+        self,
+        op: &'static str,
+        outer: Shape,
+    ) -> Result<PolicyWeights<'a, B::Buffer>> {
+        let PolicyWeights { log_probability, entropy } = self;
+        for weights in [log_probability, entropy] {
+            check::dtype(op, weights, DType::F32, "f32")?;
+            check::shape(op, weights.shape(), outer, "one weight for each row")?;
+        }
+        Ok(PolicyWeights { log_probability: log_probability.buffer(), entropy: entropy.buffer() })
+    }
 }
 
 /// The rows of logits, and the shape of what there is once a row.
