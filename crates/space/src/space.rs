@@ -263,14 +263,11 @@ impl Space {
         build.map_err(|reason| SpaceError::Build { tokens: self.format(tokens), reason })
     }
 
-    /// Whether a layer's skips are decided, layers are decided in part only, or there are several
-    /// depths, so that a token string is written layer by layer.
+    /// Whether skips are decided or a decision depends on another, so that a token string is written
+    /// layer by layer.
     pub(crate) fn is_written_by_layer(&self) -> bool {
-        self.network.as_deref().is_some_and(|network| {
-            network.skips == Skips::Decided
-                || network.least < network.layers.len()
-                || self.decisions().iter().any(|decision| decision.condition().is_some())
-        })
+        self.network.as_deref().is_some_and(|network| network.skips == Skips::Decided)
+            || self.decisions().iter().any(|decision| decision.condition().is_some())
     }
 
     /// The blocks of a network of so many layers.

@@ -10,8 +10,8 @@ impl Space {
     /// Reads tokens as people write them: the value of each decision, in order, separated by
     /// commas, with space allowed around them, such as `3,64,3,64,3,32,3,64`.
     ///
-    /// Where skips are decided, a decision depends on another, or there are several depths, they
-    /// are written layer by layer with slashes between, such as `3,3,24 / 3,5,36,1 / 7,1,48,01`: a
+    /// Where skips are decided or a decision depends on another, they are written layer by layer
+    /// with slashes between, such as `3,3,24 / 3,5,36,1 / 7,1,48,01`: a
     /// layer's skips come last and together, a digit for each layer before it. Decisions that are
     /// not made are left out; `-` is a layer without any.
     ///

@@ -74,6 +74,17 @@ fn token_strings_are_written_layer_by_layer() {
 }
 
 #[test]
+fn without_skips_every_depth_is_written_with_commas() {
+    let deep = space("count = 4\nmin_count = 2\nkernel = [1, 3]\nfilters = [8, 16]");
+    let tokens = deep.parse("1,8,3,16,3,8").unwrap();
+    assert_eq!(deep.format(&tokens), "1,8,3,16,3,8");
+    assert_eq!(deep.at_depth(3).unwrap().parse("1,8,3,16,3,8").unwrap(), tokens);
+    for refused in ["1,8", "1,8,3,16,3", "1,8,3,16,3,8,3,8,3,8"] {
+        assert!(matches!(deep.parse(refused), Err(SpaceError::TokenCount { .. })), "{refused}");
+    }
+}
+
+#[test]
 fn what_is_written_wrongly_is_refused_in_words() {
     let space = Space::open("nas-rl-cnn").unwrap().at_depth(6).unwrap();
     let good = ["3,3,24", "3,3,24,1", "3,3,24,01", "3,3,24,001", "3,3,24,0001", "3,3,24,00001"];
