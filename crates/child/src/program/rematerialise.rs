@@ -15,7 +15,7 @@ impl Listing {
     pub(super) fn rematerialised(self) -> Listing {
         let Listing { values, steps, reductions } = self;
         let born = vec![0; values.len()];
-        let mut copy = Copy {
+        let mut copy = Rewriting {
             born,
             made_by: values.iter().map(|_| None).collect(),
             again: BTreeMap::new(),
@@ -35,7 +35,7 @@ impl Listing {
 }
 
 /// A program on its way into another.
-struct Copy {
+struct Rewriting {
     /// The stage that each value is computed in.
     born: Vec<usize>,
     /// The step that computes each value, as it was written, if it may run again.
@@ -47,7 +47,7 @@ struct Copy {
     listing: Listing,
 }
 
-impl Copy {
+impl Rewriting {
     fn step(&mut self, mut step: Step) {
         if let Output::Value(output) = step.output {
             self.born[output.0] = self.stage;
