@@ -1,6 +1,8 @@
-//! A trial of the controller, sampling and learning, at 24 decisions of 4 values on one core.
+//! A trial of the controller, sampling and learning, on one core: at 24 decisions of 4 values, and in
+//! the paper's space with skips at its least and largest depths.
 //!
-//! The bound is 0.6 ms a trial with the `default` preset: 100,000 trials a minute.
+//! The bound for the 24 decisions is 0.6 ms a trial with the `default` preset: 100,000 trials a
+//! minute.
 
 use std::hint::black_box;
 
@@ -11,26 +13,35 @@ use nasrl_tensor::Cpu;
 
 fn trial(c: &mut Criterion) {
     let mut group = c.benchmark_group("controller");
-    let space = space();
-    for preset in Preset::ALL {
-        let mut controller = Reinforce::new(&Cpu::serial(), &space, &preset.config(), 1)
-            .expect("a valid configuration");
-        let mut trial = 0;
-        group.bench_function(preset.to_string(), |bencher| {
-            bencher.iter(|| {
-                let tokens = match controller.propose(trial, &|_| false).expect("finite") {
-                    Proposal::Drawn(draw) => draw.tokens,
-                    Proposal::Exhausted => unreachable!("nothing was seen"),
-                };
-                let observed = controller.observe(trial, black_box(&tokens), reward(&tokens));
-                observed.expect("in turn");
-                trial += 1;
+    let decisions = decisions();
+    let skips = Space::open("nas-rl-cnn").expect("a built-in space");
+    let at_depth = |depth| skips.at_depth(depth).expect("one of its depths");
+    for (name, space, within) in [
+        ("", &decisions, &decisions),
+        (" nas-rl-cnn 6", &skips, &at_depth(6)),
+        (" nas-rl-cnn 20", &skips, &at_depth(20)),
+    ] {
+        for preset in Preset::ALL {
+            let mut controller = Reinforce::new(&Cpu::serial(), space, &preset.config(), 1)
+                .expect("a valid configuration");
+            let mut trial = 0;
+            group.bench_function(format!("{preset}{name}"), |bencher| {
+                bencher.iter(|| {
+                    let proposal = controller.propose(trial, within, &|_| false);
+                    let tokens = match proposal.expect("finite") {
+                        Proposal::Drawn(draw) => draw.tokens,
+                        Proposal::Exhausted => unreachable!("nothing is rejected"),
+                    };
+                    let observed = controller.observe(trial, black_box(&tokens), reward(&tokens));
+                    observed.expect("in turn");
+                    trial += 1;
+                });
             });
-        });
+        }
     }
 }
 
-fn space() -> Space {
+fn decisions() -> Space {
     let values: Vec<Value> = (0..4).map(Value::Integer).collect();
     let decision = |index| Decision::new(format!("d{index}"), "token", values.clone());
     let decisions = (0..24).map(decision).collect::<Result<_, _>>();

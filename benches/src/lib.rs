@@ -1,4 +1,6 @@
-//! What the benches share: random inputs and names of shapes.
+//! What the benches share: random inputs, and a landscape of rewards.
+
+pub mod landscape;
 
 use nasrl_tensor::{Backend, DType, Result, Shape, Tensor};
 

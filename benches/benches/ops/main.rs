@@ -4,8 +4,10 @@
 
 mod activation;
 mod add;
+mod attention;
 mod augment;
 mod batch_norm;
+mod bernoulli;
 mod bias;
 mod categorical;
 mod clip;
@@ -26,8 +28,10 @@ criterion::criterion_group!(
     benches,
     activation::bench,
     add::bench,
+    attention::bench,
     augment::bench,
     batch_norm::bench,
+    bernoulli::bench,
     bias::bench,
     categorical::bench,
     clip::bench,

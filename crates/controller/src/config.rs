@@ -78,9 +78,9 @@ pub struct Config {
     pub queue_weight: f64,
     /// Weight of the policy's entropy along the draws, in nats, in the second step. Default 0.05.
     pub queue_entropy_weight: f64,
-    /// A sample that was seen before is drawn again; after this many in a row the policy starts anew
-    /// from fresh random parameters. 0: repeats are proposed like any other sample. Paper and
-    /// reference 0, default 30.
+    /// A sample that is rejected, as one that was seen before, is drawn again; after this many in a
+    /// row the policy starts anew from fresh random parameters. 0: repeats are proposed like any
+    /// other sample, and nothing is rejected. Paper and reference 0, default 30.
     pub redraws: usize,
 }
 
@@ -167,7 +167,11 @@ pub enum Preset {
     /// ones.
     Default,
     /// arXiv 1611.01578 as published. It needs thousands of trials: below 500 it does no better
-    /// than random search.
+    /// than random search. What the paper leaves open of the anchor points is the same in all
+    /// presets, see [`Policy`](crate::Policy): the step after one is fed the mean of the hidden
+    /// states of the chosen anchors. They too start in the range of the other weights, from where
+    /// skips with a rule to them, all or none or those of one layer, are learned as fast as the
+    /// kernels, but others hardly.
     Paper,
     /// titu1994/neural-architecture-search, as a policy gradient. What differs from the repository:
     ///

@@ -21,6 +21,16 @@ pub enum Error {
         /// The space's name.
         space: String,
     },
+    /// A space whose token strings are not the controller's.
+    #[error(
+        "the space `{found}` is not the controller's `{expected}`, nor that at one of its depths"
+    )]
+    Space {
+        /// The space's name.
+        found: String,
+        /// That of the controller's.
+        expected: String,
+    },
     /// A trial that was observed out of turn.
     #[error("trial {found} was observed where trial {expected} was due: rewards go in trial order")]
     Order {

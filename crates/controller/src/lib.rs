@@ -1,7 +1,7 @@
 //! The policy network of nasrl: samples architectures and learns from their rewards.
 //!
 //! A [`Policy`] is a distribution over the token strings of a search space: an LSTM with a softmax
-//! head for each decision. [`Reinforce`] improves it by the policy gradient, with every
+//! head for each decision, and anchor points that decide which layers a layer reads. [`Reinforce`] improves it by the policy gradient, with every
 //! hyperparameter in a [`Config`] and three [`Preset`]s of them.
 //!
 //! ```
@@ -14,7 +14,7 @@
 //! let mut controller = Reinforce::new(&Cpu::serial(), &space, &Preset::Default.config(), 1)?;
 //! let mut seen = HashSet::new();
 //! for trial in 0..10 {
-//!     let proposal = controller.propose(trial, &|tokens| seen.contains(tokens))?;
+//!     let proposal = controller.propose(trial, &space, &|tokens| seen.contains(tokens))?;
 //!     let Proposal::Drawn(draw) = proposal else { break };
 //!     let reward = f64::from(draw.tokens.as_slice()[1]); // In earnest, a trained network's.
 //!     controller.observe(trial, &draw.tokens, reward)?;
@@ -29,16 +29,21 @@
 //! policy runs wherever they do. A seeded run is the same, bit for bit, on one kind of device,
 //! whatever else goes on there.
 
+mod anchors;
 mod checkpoint;
 mod config;
 mod descent;
 mod error;
+mod head;
+mod lstm;
 mod parameters;
 mod policy;
+mod products;
 mod queue;
 mod recurrence;
 mod reinforce;
 mod reward;
+mod weights;
 
 pub use config::{Baseline, Config, Optimizer, Preset, RewardScale, Sharing};
 pub use error::{CheckpointError, ConfigError, Error, Result};

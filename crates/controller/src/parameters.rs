@@ -1,8 +1,9 @@
 //! The policy's parameters: what there is, where it stands, how it starts.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use nasrl_space::Space;
+use nasrl_space::{self as space, Space};
 use nasrl_tensor::random::{Key, Philox};
 use nasrl_tensor::{Backend, DType};
 
@@ -16,21 +17,43 @@ pub(crate) struct Network {
     pub(crate) embedding: usize,
     /// Rows of the table of embeddings; row 0 is what the first step reads.
     pub(crate) rows: usize,
-    /// One step a decision.
+    /// Steps that end in a softmax head.
+    pub(crate) heads: usize,
+    /// Steps that are anchor points.
+    pub(crate) anchors: usize,
+    /// Those of the space, in its order.
     pub(crate) steps: Vec<Step>,
 }
 
 /// A step of the policy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
-    /// How many values the decision has.
-    pub(crate) choices: usize,
-    /// The row of the first value's embedding; 0 for the last step, whose choice no step reads.
+    /// The places of its decisions among the space's.
+    pub(crate) decisions: Range<usize>,
+    pub(crate) kind: Kind,
+    /// The row that the next step reads, for a choice that of the first value; 0 for the last step.
     pub(crate) first_row: usize,
 }
 
+/// How a step decides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// One decision, with a softmax head of its own.
+    Choice {
+        /// Which head.
+        head: usize,
+        /// How many values the decision has.
+        values: usize,
+    },
+    /// A bit for each earlier anchor.
+    Anchor {
+        /// How many there are.
+        earlier: usize,
+    },
+}
+
 /// Parameters, their gradients and their names, in one order: the embeddings, three for each LSTM
-/// layer, two for each head. All are f32.
+/// layer, two for each head, and four for the anchors if there are any. All are f32.
 pub(crate) struct Parameters<B: Backend> {
     pub(crate) specs: Vec<Spec>,
     pub(crate) values: Vec<B::Buffer>,
@@ -52,25 +75,49 @@ impl Network {
         let decisions = space.decisions();
         let mut rows = 1;
         let mut tables = HashMap::new();
-        let steps = decisions.iter().enumerate().map(|(position, decision)| {
-            let choices = decision.values().len();
-            if position + 1 == decisions.len() {
-                return Step { choices, first_row: 0 };
+        let (mut heads, mut anchors) = (0, 0);
+        let last = space.steps().len() - 1;
+        let step = |(position, step): (usize, &space::Step)| {
+            // What is decided, which tells tables apart where they are shared; no decision is
+            // without values.
+            let (what, step_rows, decisions, kind) = match step {
+                space::Step::Choice { decision: place } => {
+                    let decision = &decisions[*place];
+                    let (kind, values) = (decision.kind(), decision.values());
+                    heads += 1;
+                    let choice = Kind::Choice { head: heads - 1, values: values.len() };
+                    ((kind, values), values.len(), *place..place + 1, choice)
+                }
+                space::Step::Anchor { decisions } => {
+                    anchors += 1;
+                    let anchor = Kind::Anchor { earlier: anchors - 1 };
+                    (("anchor", [].as_slice()), 1, decisions.clone(), anchor)
+                }
+            };
+            if position == last {
+                return Step { decisions, kind, first_row: 0 };
             }
             let own = match config.embedding_sharing {
                 Sharing::None => position,
                 Sharing::Kind => 0,
             };
-            let first_row =
-                *tables.entry((own, decision.kind(), decision.values())).or_insert(rows);
+            let first_row = *tables.entry((own, what)).or_insert(rows);
             if first_row == rows {
-                rows += choices;
+                rows += step_rows;
             }
-            Step { choices, first_row }
-        });
-        let steps = steps.collect();
+            Step { decisions, kind, first_row }
+        };
+        let steps = space.steps().iter().enumerate().map(step).collect();
         let Config { layers, units, embedding, .. } = *config;
-        Network { layers, units, embedding, rows, steps }
+        Network { layers, units, embedding, rows, heads, anchors, steps }
+    }
+
+    /// The number of the anchor whose choices a step reads, if it is one's.
+    pub(crate) fn anchor_before(&self, step: usize) -> Option<usize> {
+        match self.steps.get(step.checked_sub(1)?)?.kind {
+            Kind::Anchor { earlier } => Some(earlier),
+            Kind::Choice { .. } => None,
+        }
     }
 
     /// Where a layer's input weights stand, `[inputs, 4 units]`.
@@ -88,14 +135,34 @@ impl Network {
         self.input(layer) + 2
     }
 
-    /// Where the weights of a step's head stand, `[units, choices]`.
-    pub(crate) fn head(&self, step: usize) -> usize {
-        self.input(self.layers) + 2 * step
+    /// Where a head's weights stand, `[units, values]`.
+    pub(crate) fn head(&self, head: usize) -> usize {
+        self.input(self.layers) + 2 * head
     }
 
-    /// Where the bias of a step's head stands, `[choices]`.
-    pub(crate) fn head_bias(&self, step: usize) -> usize {
-        self.head(step) + 1
+    /// Where a head's bias stands, `[values]`.
+    pub(crate) fn head_bias(&self, head: usize) -> usize {
+        self.head(head) + 1
+    }
+
+    /// Where the matrix of the anchors' keys stands, `[units, units]`.
+    pub(crate) fn anchor_previous(&self) -> usize {
+        self.head(self.heads)
+    }
+
+    /// Where the matrix of the anchors' queries stands, `[units, units]`.
+    pub(crate) fn anchor_current(&self) -> usize {
+        self.anchor_previous() + 1
+    }
+
+    /// Where the weights of the anchors' tangents stand, `[units]`.
+    pub(crate) fn anchor_v(&self) -> usize {
+        self.anchor_previous() + 2
+    }
+
+    /// Where the weights of what the step after an anchor reads stand, `[units, 4 units]`.
+    pub(crate) fn anchor_input(&self) -> usize {
+        self.anchor_previous() + 3
     }
 
     fn specs(&self, space: &Space) -> Vec<Spec> {
@@ -108,10 +175,17 @@ impl Network {
             specs.push(spec(format!("lstm{layer}.recurrent"), &[units, 4 * units]));
             specs.push(spec(format!("lstm{layer}.bias"), &[4 * units]));
         }
-        for (step, decision) in self.steps.iter().zip(space.decisions()) {
-            let name = decision.name();
-            specs.push(spec(format!("head.{name}.weight"), &[units, step.choices]));
-            specs.push(spec(format!("head.{name}.bias"), &[step.choices]));
+        for step in &self.steps {
+            let Kind::Choice { values, .. } = step.kind else { continue };
+            let name = space.decisions()[step.decisions.start].name();
+            specs.push(spec(format!("head.{name}.weight"), &[units, values]));
+            specs.push(spec(format!("head.{name}.bias"), &[values]));
+        }
+        if self.anchors > 0 {
+            specs.push(spec("anchor.previous".to_owned(), &[units, units]));
+            specs.push(spec("anchor.current".to_owned(), &[units, units]));
+            specs.push(spec("anchor.v".to_owned(), &[units]));
+            specs.push(spec("anchor.input".to_owned(), &[units, 4 * units]));
         }
         specs
     }
@@ -167,5 +241,32 @@ mod tests {
         };
         assert_eq!(rows(Preset::Default), (18, vec![1, 3, 6, 8, 11, 13, 16, 0]));
         assert_eq!(rows(Preset::Paper), (6, vec![1, 3, 1, 3, 1, 3, 1, 0]));
+    }
+
+    /// The anchor of the last layer is read by nobody, so that it has no row.
+    #[test]
+    fn an_anchor_has_a_row_of_its_own_or_that_of_all() {
+        let text = r#"
+            name = "skips"
+            [layers]
+            count = 3
+            kernel = [1, 3]
+            filters = 8
+            skips = ["off", "on"]
+        "#;
+        let space = Space::from_toml(text, "skips").unwrap();
+        let network = |preset: Preset| Network::new(&space, &preset.config());
+        let rows = |preset| {
+            let network = network(preset);
+            let firsts: Vec<_> = network.steps.iter().map(|step| step.first_row).collect();
+            (network.rows, firsts)
+        };
+        assert_eq!(rows(Preset::Default), (9, vec![1, 3, 4, 6, 7, 0]));
+        assert_eq!(rows(Preset::Paper), (4, vec![1, 3, 1, 3, 1, 0]));
+        let network = network(Preset::Default);
+        assert_eq!((network.heads, network.anchors), (3, 3));
+        let (kind, decisions) = (network.steps[5].kind, network.steps[5].decisions.clone());
+        assert_eq!((kind, decisions), (Kind::Anchor { earlier: 2 }, 4..6));
+        assert_eq!(network.anchor_before(4), Some(1));
     }
 }

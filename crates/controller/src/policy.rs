@@ -1,23 +1,37 @@
 //! The policy: a distribution over token strings.
 
-use nasrl_space::{Space, Tokens};
-use nasrl_tensor::ops::{RowDraw, Rows};
-use nasrl_tensor::random::Key;
-use nasrl_tensor::{Backend, Element};
+use std::ops::Range;
 
-use crate::parameters::{Network, Parameters, Step};
+use nasrl_space::{Decision, Space, Tokens};
+use nasrl_tensor::Backend;
+use nasrl_tensor::ops::RowDraw;
+use nasrl_tensor::random::Key;
+
+use crate::parameters::{Kind, Network, Parameters};
 use crate::recurrence::Recurrence;
 use crate::{Config, Error, Result};
 
 /// A distribution over the token strings of a space, `p(a) = prod_t p(a_t | a_0 .. a_{t-1})`
-/// (arXiv 1611.01578, section 3.2).
+/// (arXiv 1611.01578, section 3.2), of each of its depths.
 ///
 /// Step `t` feeds the embedding of `a_{t-1}`, an embedding of its own for the first, to an LSTM
 /// whose last hidden state a head of its own turns into the logits of decision `t`.
+///
+/// An anchor, the step that decides which earlier layers a layer reads, is one step of the LSTM,
+/// with the hidden state `h_i`. Layer `j < i` is read with the probability
+/// `sigmoid(v . tanh(h_j W_previous + h_i W_current))`, independently of the others (section 3.3).
+/// The paper leaves open what the next step is fed. Here it is an embedding that stands for an
+/// anchor and, times a matrix of its own, the mean of the hidden states `h_j` of the anchors that
+/// were chosen, or zero where none was: the mean as in ENAS (arXiv 1802.03268).
+///
+/// A decision that is not made after the choices before it counts as its first value, with
+/// probability 1. Token strings of fewer layers are decided by the first steps.
 pub struct Policy<B: Backend> {
     backend: B,
     space: Space,
     config: Config,
+    /// How many tokens the token strings of each depth have.
+    lengths: Vec<usize>,
     network: Network,
     pub(crate) parameters: Parameters<B>,
     recurrence: Recurrence<B>,
@@ -64,10 +78,12 @@ impl<B: Backend> Policy<B> {
     pub fn new(backend: &B, space: &Space, config: &Config, key: Key) -> Result<Self> {
         config.validate()?;
         let network = Network::new(space, config);
+        let cuts = space.depths().filter_map(|depth| space.at_depth(depth).ok());
         let mut policy = Policy {
             backend: backend.clone(),
             space: space.clone(),
             config: config.clone(),
+            lengths: cuts.map(|cut| cut.decisions().len()).collect(),
             parameters: Parameters::zeros(backend, &network, space)?,
             recurrence: Recurrence::new(backend, &network, 1)?,
             network,
@@ -83,28 +99,42 @@ impl<B: Backend> Policy<B> {
         self.parameters.initialise(&self.backend, &self.config, key)
     }
 
-    /// Draws `count` token strings: number `r` with the random words of counters
-    /// `[first + r, step, 0, 0]` of the key.
-    pub fn sample(&mut self, key: Key, first: u32, count: usize) -> Result<Vec<Sample>> {
-        self.prepare(count)?;
-        let steps = self.network.steps.len();
-        let mut indices = vec![Vec::with_capacity(steps); count];
-        self.backend.clear(count, &mut self.recurrence.steps[0].row)?;
-        for step in 0..steps {
-            self.recurrence.forward(&self.parameters.values, step, count)?;
+    /// Draws `count` token strings of `within`, the policy's space or that
+    /// [at a depth](Space::at_depth): number `r` with the random words whose counters begin with
+    /// `first + r` and the step's number, see [`RowDraw`]. Of several depths it is the largest.
+    ///
+    /// # Errors
+    /// [`Error::Space`] for another space.
+    pub fn sample(
+        &mut self,
+        within: &Space,
+        key: Key,
+        first: u32,
+        count: usize,
+    ) -> Result<Vec<Sample>> {
+        self.check_space(within)?;
+        let length = within.steps().len();
+        self.begin(count, length)?;
+        let mut indices = vec![Vec::with_capacity(within.decisions().len()); count];
+        for step in 0..length {
+            self.recurrence.forward(&self.parameters.values, step)?;
             let draw = RowDraw { key, first, step: step as u32 };
-            let rows = Rows { count, channels: self.network.steps[step].choices };
-            let buffers = &mut self.recurrence.steps[step];
-            self.backend.categorical_sample(rows, &buffers.logits, draw, &mut buffers.choice)?;
-            let choices: Vec<u32> = self.read(&self.recurrence.steps[step].choice, count)?;
-            for (indices, choice) in indices.iter_mut().zip(&choices) {
-                indices.push(*choice as u16);
+            let mut choices = self.recurrence.draw(step, draw)?;
+            let mut idle = vec![];
+            let decisions = &self.network.steps[step].decisions;
+            for (sequence, indices) in indices.iter_mut().enumerate() {
+                let own = &mut choices[sequence * decisions.len()..][..decisions.len()];
+                if !self.is_made(decisions, indices) {
+                    own.fill(0);
+                    idle.push(sequence);
+                }
+                indices.extend(own.iter().map(|choice| *choice as u16));
             }
-            self.feed(step, &choices)?;
+            self.recurrence.settle(step, &choices, idle)?;
         }
         let scores = self.scores(count)?;
         let sample = |(indices, score)| {
-            let tokens = self.space.tokens(indices).expect("an index of a value of each decision");
+            let tokens = within.tokens(indices).expect("an index of a value of each decision");
             Sample { tokens, score }
         };
         Ok(indices.into_iter().zip(scores).map(sample).collect())
@@ -119,24 +149,28 @@ impl<B: Backend> Policy<B> {
         self.scores(tokens.len())
     }
 
-    /// The distribution of each decision after the choices that `tokens` made before it.
+    /// The distribution of each decision that `tokens` make, after their choices before it. A
+    /// decision that is not made has its first value with certainty.
     ///
     /// # Errors
     /// [`Error::Tokens`] for tokens of another space.
     pub fn distributions(&mut self, tokens: &Tokens) -> Result<Vec<Vec<f64>>> {
         self.forward(&[tokens])?;
-        let steps = self.recurrence.steps.iter().zip(&self.network.steps);
-        let distribution = |logits: Vec<f32>| {
-            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut p: Vec<f64> =
-                logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
-            let sum: f64 = p.iter().sum();
-            p.iter_mut().for_each(|p| *p /= sum);
-            p
-        };
-        steps
-            .map(|(step, shape)| Ok(distribution(self.read(&step.logits, shape.choices)?)))
-            .collect()
+        let mut distributions = Vec::with_capacity(tokens.len());
+        for (number, step) in self.network.steps[..self.recurrence.length()].iter().enumerate() {
+            let logits = self.recurrence.logits(number)?;
+            match (step.kind, logits) {
+                (Kind::Choice { .. }, Some(logits)) => distributions.push(softmax(&logits)),
+                (Kind::Choice { values, .. }, None) => {
+                    distributions.push((0..values).map(|value| f64::from(value == 0)).collect());
+                }
+                (Kind::Anchor { .. }, logits) => {
+                    let bits = logits.into_iter().flatten();
+                    distributions.extend(bits.map(|logit| softmax(&[0.0, logit])));
+                }
+            }
+        }
+        Ok(distributions)
     }
 
     /// Computes the gradient of the sum of the terms by the parameters, where
@@ -150,20 +184,23 @@ impl<B: Backend> Policy<B> {
         let weights = |weight: fn(&Term<'_>) -> f64| -> Vec<f32> {
             terms.iter().map(|term| weight(term) as f32).collect()
         };
-        let [log_probability, entropy] = &mut self.recurrence.weights;
-        self.backend.write(&weights(|term| term.log_probability), log_probability)?;
-        self.backend.write(&weights(|term| term.entropy), entropy)?;
-        Ok(self.recurrence.backward(&mut self.parameters, terms.len())?)
+        let weights = [weights(|term| term.log_probability), weights(|term| term.entropy)];
+        Ok(self.recurrence.backward(&mut self.parameters, weights)?)
     }
 
     /// Name and values of every parameter, in this order:
     ///
     /// - `embedding`, a row of [`Config::embedding`] numbers for the first step's input and then for
-    ///   each value of each table of embeddings, in the order of the decisions;
+    ///   each value of each table of embeddings, in the order of the steps; an anchor has a row, and
+    ///   with [`Sharing::Kind`](crate::Sharing::Kind) all have the same;
     /// - for each LSTM layer from 0 on, the one that reads the embeddings, `lstm0.input`
     ///   `[inputs, 4 units]`, `lstm0.recurrent` `[units, 4 units]` and `lstm0.bias` `[4 units]`,
     ///   with the gates of [`LstmCell`](nasrl_tensor::ops::LstmCell);
-    /// - for each decision `head.<name>.weight` `[units, values]` and `head.<name>.bias` `[values]`.
+    /// - for each decision but those of anchors `head.<name>.weight` `[units, values]` and
+    ///   `head.<name>.bias` `[values]`;
+    /// - for all anchors together `anchor.previous` and `anchor.current` `[units, units]`,
+    ///   `anchor.v` `[units]`, and `anchor.input` `[units, 4 units]`, which the mean of the chosen
+    ///   anchors is multiplied by.
     pub fn parameters(&self) -> Result<Vec<(&str, Vec<f32>)>> {
         self.named(&self.parameters.values)
     }
@@ -196,16 +233,39 @@ impl<B: Backend> Policy<B> {
     /// Whether tokens are of the policy's space.
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<()> {
         let found = tokens.as_slice();
-        let steps = &self.network.steps;
-        let fits = |(index, step): (&u16, &Step)| usize::from(*index) < step.choices;
-        if found.len() == steps.len() && found.iter().zip(steps).all(fits) {
+        let fits = |(place, (index, decision)): (usize, (&u16, &Decision))| {
+            usize::from(*index) < decision.values().len()
+                && (*index == 0 || self.space.is_made(place, found))
+        };
+        let mut choices = found.iter().zip(self.space.decisions()).enumerate();
+        if self.lengths.contains(&found.len()) && choices.all(fits) {
             return Ok(());
         }
         Err(Error::Tokens { found: found.to_vec(), space: self.space.name().to_owned() })
     }
 
-    /// Makes room for `count` sequences and brings the table up to date.
-    fn prepare(&mut self, count: usize) -> Result<()> {
+    /// Whether a space is the policy's or that at a depth.
+    pub(crate) fn check_space(&self, within: &Space) -> Result<()> {
+        let decisions = within.decisions();
+        if self.space.decisions().starts_with(decisions)
+            && self.space.steps().starts_with(within.steps())
+            && self.lengths.contains(&decisions.len())
+        {
+            return Ok(());
+        }
+        let [found, expected] = [within, &self.space].map(|space| space.name().to_owned());
+        Err(Error::Space { found, expected })
+    }
+
+    /// Whether the decisions of a step are made after the choices before them. Bits of an anchor
+    /// always are.
+    fn is_made(&self, decisions: &Range<usize>, before: &[u16]) -> bool {
+        decisions.is_empty() || self.space.is_made(decisions.start, before)
+    }
+
+    /// Makes room for `count` sequences, brings the table up to date, and begins a pass through the
+    /// first `length` steps.
+    fn begin(&mut self, count: usize, length: usize) -> Result<()> {
         if self.recurrence.capacity() < count {
             self.recurrence = Recurrence::new(&self.backend, &self.network, count)?;
             self.projected = false;
@@ -214,33 +274,34 @@ impl<B: Backend> Policy<B> {
             self.recurrence.project(&self.parameters.values)?;
             self.projected = true;
         }
-        Ok(())
+        Ok(self.recurrence.begin(count, length)?)
     }
 
     /// Runs given token strings through the network.
     fn forward(&mut self, tokens: &[&Tokens]) -> Result<()> {
         tokens.iter().try_for_each(|tokens| self.check(tokens))?;
-        let count = tokens.len();
-        self.prepare(count)?;
-        self.backend.clear(count, &mut self.recurrence.steps[0].row)?;
-        let mut choices = vec![0; count];
-        for step in 0..self.network.steps.len() {
-            for (choice, tokens) in choices.iter_mut().zip(tokens) {
-                *choice = u32::from(tokens.as_slice()[step]);
+        let longest = tokens.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
+        let length = self.network.steps.partition_point(|step| step.decisions.end <= longest);
+        self.begin(tokens.len(), length)?;
+        let mut choices = vec![];
+        for step in 0..length {
+            self.recurrence.forward(&self.parameters.values, step)?;
+            let decisions = &self.network.steps[step].decisions;
+            choices.clear();
+            let mut idle = vec![];
+            for (sequence, tokens) in tokens.iter().enumerate() {
+                let tokens = tokens.as_slice();
+                match tokens.get(decisions.clone()) {
+                    Some(own) if self.is_made(decisions, tokens) => {
+                        choices.extend(own.iter().map(|index| u32::from(*index)));
+                    }
+                    _ => {
+                        choices.resize(choices.len() + decisions.len(), 0);
+                        idle.push(sequence);
+                    }
+                }
             }
-            self.backend.write(&choices, &mut self.recurrence.steps[step].choice)?;
-            self.feed(step, &choices)?;
-            self.recurrence.forward(&self.parameters.values, step, count)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the next step read the embeddings of a step's choices.
-    fn feed(&mut self, step: usize, choices: &[u32]) -> Result<()> {
-        if let Some(next) = self.recurrence.steps.get_mut(step + 1) {
-            let first_row = self.network.steps[step].first_row as u32;
-            let rows: Vec<u32> = choices.iter().map(|choice| first_row + choice).collect();
-            self.backend.write(&rows, &mut next.row)?;
+            self.recurrence.settle(step, &choices, idle)?;
         }
         Ok(())
     }
@@ -248,26 +309,8 @@ impl<B: Backend> Policy<B> {
     /// The scores of sequences that went through the network.
     fn scores(&mut self, count: usize) -> Result<Vec<Score>> {
         let mut scores = vec![Score { log_probability: 0.0, entropy: 0.0 }; count];
-        for (buffers, shape) in self.recurrence.steps.iter().zip(&self.network.steps) {
-            let rows = Rows { count, channels: shape.choices };
-            let [log_probability, entropy] = &mut self.recurrence.weights;
-            self.backend.categorical_score(
-                rows,
-                &buffers.logits,
-                &buffers.choice,
-                log_probability,
-                entropy,
-            )?;
-            let read = |buffer| -> nasrl_tensor::Result<Vec<f32>> {
-                let mut numbers = vec![0.0; count];
-                self.backend.read(buffer, &mut numbers)?;
-                Ok(numbers)
-            };
-            let terms = read(log_probability)?.into_iter().zip(read(entropy)?);
-            for (score, (log_probability, entropy)) in scores.iter_mut().zip(terms) {
-                score.log_probability += f64::from(log_probability);
-                score.entropy += f64::from(entropy);
-            }
+        for step in 0..self.recurrence.length() {
+            self.recurrence.score(step, &mut scores)?;
         }
         Ok(scores)
     }
@@ -279,10 +322,17 @@ impl<B: Backend> Policy<B> {
             .collect()
     }
 
-    fn read<T: Element>(&self, buffer: &B::Buffer, count: usize) -> Result<Vec<T>> {
-        debug_assert_eq!(B::dtype(buffer), T::DTYPE);
-        let mut numbers = vec![T::zeroed(); count];
+    fn read(&self, buffer: &B::Buffer, count: usize) -> Result<Vec<f32>> {
+        let mut numbers = vec![0.0; count];
         self.backend.read(buffer, &mut numbers)?;
         Ok(numbers)
     }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut p: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = p.iter().sum();
+    p.iter_mut().for_each(|p| *p /= sum);
+    p
 }

@@ -46,7 +46,7 @@ pub(crate) struct Learner {
 pub enum Proposal {
     /// A token string.
     Drawn(Draw),
-    /// Everything was seen: no token string of the space is left, or none was found among
+    /// Everything is rejected: no token string of the space is left, or none was found among
     /// thousands in a space too large to enumerate.
     Exhausted,
 }
@@ -60,7 +60,7 @@ pub struct Draw {
     pub log_probability: f64,
     /// The sum of the entropies of the policy's distributions along it, in nats.
     pub entropy: f64,
-    /// How many samples that had been seen before were thrown away for it.
+    /// How many samples were rejected before it.
     pub redraws: usize,
     /// Whether the policy started anew for it.
     pub restarted: bool,
@@ -85,11 +85,11 @@ pub struct Metrics {
 /// How many trials [`Metrics::mean_reward`] averages.
 pub const RECENT: usize = 20;
 
-/// Uniform draws that look for something unseen once the policy finds nothing.
+/// Uniform draws that look for something to propose once the policy finds nothing.
 const PROBES: usize = 4096;
 /// Spaces up to this size are enumerated when the probes find nothing either.
 const ENUMERABLE: u32 = 1 << 20;
-/// Samples that are drawn side by side once the first was seen before.
+/// Samples that are drawn side by side once the first was rejected.
 const SIDE_BY_SIDE: usize = 8;
 
 impl<B: Backend> Reinforce<B> {
@@ -126,18 +126,25 @@ impl<B: Backend> Reinforce<B> {
         })
     }
 
-    /// What to try as trial number `trial`: a sample of the policy.
+    /// What to try as trial number `trial`: a sample of the policy, of the space `within`, which is
+    /// the policy's or that [at a depth](Space::at_depth); of several depths it is the largest.
     ///
-    /// With [`Config::redraws`] above 0 it is one that `seen` denies. If so many samples were all
-    /// seen, the policy starts anew; if that does not help either, uniform draws and then, in a
-    /// small space, an enumeration look for what is left.
+    /// With [`Config::redraws`] above 0 it is one that is not `rejected`: not seen before, say, and
+    /// within all limits. If so many samples were all rejected, the policy starts anew; if that does
+    /// not help either, uniform draws and then, in a small space, an enumeration look for what is
+    /// left.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if learning has run into NaN.
-    pub fn propose(&mut self, trial: u64, seen: &dyn Fn(&Tokens) -> bool) -> Result<Proposal> {
+    /// [`Error::Space`] for another space, and [`Error::Diverged`] if learning has run into NaN.
+    pub fn propose(
+        &mut self,
+        trial: u64,
+        within: &Space,
+        rejected: &dyn Fn(&Tokens) -> bool,
+    ) -> Result<Proposal> {
         let key = Key::new(self.learner.seed, trial, "sample");
         if self.config.redraws == 0 {
-            let sample = self.samples(trial, key, 0..1)?.remove(0);
+            let sample = self.samples(within, trial, key, 0..1)?.remove(0);
             return Ok(self.drawn(sample, 0, false));
         }
         let mut drawn = 0;
@@ -149,16 +156,18 @@ impl<B: Backend> Reinforce<B> {
             let mut together = 1;
             while drawn < end {
                 let next = end.min(drawn + together);
-                let samples = self.samples(trial, key, drawn..next)?;
+                let samples = self.samples(within, trial, key, drawn..next)?;
                 for (miss, sample) in samples.into_iter().enumerate() {
-                    if !seen(&sample.tokens) {
+                    if !rejected(&sample.tokens) {
                         return Ok(self.drawn(sample, drawn + miss, restarted));
                     }
                 }
                 (drawn, together) = (next, SIDE_BY_SIDE);
             }
         }
-        let Some(tokens) = self.unseen(trial, seen) else { return Ok(Proposal::Exhausted) };
+        let Some(tokens) = self.unrejected(within, trial, rejected) else {
+            return Ok(Proposal::Exhausted);
+        };
         let score = self.policy.score(&[&tokens])?[0];
         Ok(self.drawn(Sample { tokens, score }, drawn, true))
     }
@@ -269,11 +278,12 @@ impl<B: Backend> Reinforce<B> {
 
     fn samples(
         &mut self,
+        within: &Space,
         trial: u64,
         key: Key,
         draws: std::ops::Range<usize>,
     ) -> Result<Vec<Sample>> {
-        let samples = self.policy.sample(key, draws.start as u32, draws.len())?;
+        let samples = self.policy.sample(within, key, draws.start as u32, draws.len())?;
         match samples.iter().all(|sample| sample.score.log_probability.is_finite()) {
             true => Ok(samples),
             false => Err(Error::Diverged { trial }),
@@ -286,18 +296,22 @@ impl<B: Backend> Reinforce<B> {
         Proposal::Drawn(Draw { tokens, log_probability, entropy, redraws, restarted })
     }
 
-    /// Something unseen, whatever the policy thinks of it.
-    fn unseen(&self, trial: u64, seen: &dyn Fn(&Tokens) -> bool) -> Option<Tokens> {
+    /// Something that is not rejected, whatever the policy thinks of it.
+    fn unrejected(
+        &self,
+        within: &Space,
+        trial: u64,
+        rejected: &dyn Fn(&Tokens) -> bool,
+    ) -> Option<Tokens> {
         let mut stream = Philox::new(Key::new(self.learner.seed, trial, "unseen"));
-        let mut probes = (0..PROBES).map(|_| self.policy.space().sample(&mut stream));
-        if let Some(tokens) = probes.find(|tokens| !seen(tokens)) {
+        let mut probes = (0..PROBES).map(|_| within.sample(&mut stream));
+        if let Some(tokens) = probes.find(|tokens| !rejected(tokens)) {
             return Some(tokens);
         }
-        if self.policy.space().count() > ENUMERABLE.into() {
+        if within.count() > ENUMERABLE.into() {
             return None;
         }
-        let mut left: Vec<Tokens> =
-            self.policy.space().iter().filter(|tokens| !seen(tokens)).collect();
+        let mut left: Vec<Tokens> = within.iter().filter(|tokens| !rejected(tokens)).collect();
         match left.len() as u32 {
             0 => None,
             count => Some(left.swap_remove(stream.below(count) as usize)),

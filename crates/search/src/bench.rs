@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::scheduler::{self, Plan, SearchError};
 use crate::search::strategies;
 use crate::table::{REWARD, Table, TableError};
-use crate::{Architectures, Status, Stop, TableEvaluator, Trial};
+use crate::{Architectures, Stop, TableEvaluator, Trial};
 
 /// Results of a search repeated with different seeds.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,9 +114,8 @@ fn repetition(config: &Config, table: &Table, seed: u64, column: &str) -> Result
         scheduler::run(plan, &Stop::new(), &mut ())
     };
     let ending = search().map_err(|source| BenchError::Search { seed, source })?;
-    let done = ending.trials.iter().filter(|trial| trial.status == Status::Done);
-    let best = done.min_by(|a, b| Trial::better_first(a, b));
-    let best = best.ok_or(BenchError::NoResult { seed })?;
+    let ranking = Trial::ranking(&ending.trials);
+    let best = ranking.first().ok_or(BenchError::NoResult { seed })?;
     Ok(table.value(&best.proposed.tokens, column)?)
 }
 

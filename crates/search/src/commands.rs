@@ -10,25 +10,22 @@ mod train;
 
 use std::num::NonZero;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Subcommand, ValueEnum};
 use nasrl_child::Epoch;
+use nasrl_search::config;
 use serde::Serialize;
 
 use crate::exit::CommandResult;
 use crate::output::say;
 
-/// What `nasrl` can do.
+/// What `nasrl` can do; each command's arguments say what it is.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Search for a good architecture.
     Search(search::Arguments),
-    /// Train one architecture.
     Train(train::Arguments),
-    /// Look at a run, or at one trial of it; also while it goes on.
     Show(show::Arguments),
-    /// Train a child of a run anew and test it.
     Retrain(retrain::Arguments),
-    /// Look at search spaces.
     Space(space::Arguments),
     /// Measure how fast children train, or how good a search is.
     #[command(subcommand)]
@@ -38,9 +35,7 @@ pub(crate) enum Command {
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// How fast a child trains, in images a second.
     Child(bench_child::Arguments),
-    /// How good a search is on a table of known results, over many seeds.
     Search(bench_search::Arguments),
 }
 
@@ -63,6 +58,11 @@ pub(crate) fn print_epoch(epoch: &Epoch) {
          {images_per_second:.0} images/s",
         validation.unwrap_or_default()
     );
+}
+
+/// Reads a number of threads or of jobs.
+pub(crate) fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=config::MOST_THREADS as u64)
 }
 
 /// How many cores this process may use.

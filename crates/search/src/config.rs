@@ -63,6 +63,9 @@ pub struct Config {
     pub controller: nasrl_controller::Config,
 }
 
+/// The most threads, those of all jobs together; systems refuse not many more.
+pub const MOST_THREADS: usize = 4096;
+
 /// What proposes architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -141,6 +144,8 @@ impl Config {
         range(i64::try_from(*seed).is_ok(), "seed", seed, "at most 9223372036854775807")?;
         range((1..=MOST_THREADS).contains(jobs), "jobs", jobs, "1 to 4096")?;
         range((1..=MOST_THREADS).contains(threads), "threads", threads, "1 to 4096")?;
+        let all = jobs * threads;
+        range(all <= MOST_THREADS, "jobs times threads", &all, "at most 4096")?;
         let Reward { last_epochs, power } = reward;
         range(*last_epochs >= 1, "reward.last-epochs", last_epochs, "at least 1")?;
         range(power.is_finite() && *power > 0.0, "reward.power", power, "above 0, and finite")?;
@@ -192,6 +197,5 @@ impl Config {
 
 /// Rewards and identities of this many trials still fit in the memory of a large computer.
 const MOST_TRIALS: u64 = 1_000_000_000;
-const MOST_THREADS: usize = 4096;
 /// A day.
 const MOST_SECONDS: f64 = 86_400.0;

@@ -1,6 +1,7 @@
 //! What turns an architecture into a reward.
 
 mod children;
+mod memory;
 mod table;
 
 pub use children::ChildEvaluator;

@@ -14,7 +14,8 @@
 //!   [`scheduler::Listener`] hears of everything.
 //! - [`run`]: the directory of a run, ledger included. Resuming repeats the search with the results
 //!   in the ledger, so that there is no state to save but results.
-//! - [`search`], [`retrain`], [`bench`](mod@bench), [`summary`]: what the command line is made of.
+//! - [`search`], [`retrain`], [`bench`](mod@bench), [`summary`], [`marginals`]: what the command
+//!   line is made of.
 //!
 //! The binary `nasrl` adds arguments and printing, and nothing else.
 
@@ -22,6 +23,7 @@ pub mod bench;
 pub mod clock;
 pub mod comparison;
 pub mod config;
+pub mod marginals;
 pub mod panics;
 pub mod problem;
 pub mod retrain;

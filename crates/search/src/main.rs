@@ -12,7 +12,7 @@ use nasrl_search::panics;
 
 use commands::Command;
 use exit::{CommandError, FAILED};
-use output::remark;
+use output::{lost, remark};
 
 /// Neural architecture search with reinforcement learning, without a deep-learning framework below.
 ///
@@ -33,7 +33,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     panics::silence();
     let code = match panics::catch(|| arguments.command.run()) {
-        Ok(Ok(exit)) => exit.code(),
+        Ok(Ok(exit)) => match lost() {
+            Some(reason) => {
+                remark!("error: the results could not be written to standard output: {reason}");
+                FAILED
+            }
+            None => exit.code(),
+        },
         Ok(Err(CommandError { code, reason })) => {
             remark!("error: {reason}");
             code

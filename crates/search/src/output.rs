@@ -1,7 +1,11 @@
-//! Printing. Where nobody reads any more, as behind `| head`, that is no reason to end a search.
+//! Printing. That printing fails is no reason to end a search.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+/// Why results were lost, if they were.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Prints a line of results.
 macro_rules! say {
@@ -29,7 +33,18 @@ pub(crate) use {put, remark, say};
 /// Writes to standard output.
 pub(crate) fn results(text: fmt::Arguments<'_>) {
     let mut output = io::stdout().lock();
-    let _ = output.write_fmt(text).and_then(|()| output.flush());
+    match output.write_fmt(text).and_then(|()| output.flush()) {
+        // Whoever stops reading, as `head` does, has read enough.
+        Err(reason) if reason.kind() != io::ErrorKind::BrokenPipe => {
+            *LOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        }
+        _ => {}
+    }
+}
+
+/// Why not all results reached standard output, if they did not.
+pub(crate) fn lost() -> Option<io::Error> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Writes to standard error.

@@ -32,7 +32,7 @@ impl Progress {
     pub(crate) fn new(config: &Config) -> Self {
         let total = config.trials * config.series().len() as u64;
         let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}\n{msg}");
+            let style = ProgressStyle::with_template("{wide_bar}\n{msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style)
         });

@@ -4,8 +4,9 @@
 //! - `ledger.sqlite`: all trials, see [`Ledger`]. The truth about the run.
 //! - `trials.csv`: the same for other programs, see [`TrialsCsv`].
 //! - `best/`: the weights of the ten best children, `trial-<number>.safetensors`.
-//! - `controller/`: the policy as of late, for looking at it or as a start for another search.
-//!   Resuming does not need it: it repeats the search with the results in the ledger.
+//! - `controller/`: the policy as of late, for looking at it ([`RunRecord::policy`]) or as a start
+//!   for another search. Resuming does not need it: it repeats the search with the results in the
+//!   ledger.
 //! - `retrained/`: the weights of children that were trained again after the search.
 //! - `search.log`: what happened when.
 //! - `lock`: locked by the process that works on the run, which is named in it.
@@ -14,16 +15,20 @@ mod best;
 mod error;
 mod facts;
 mod ledger;
+mod record;
 mod recorder;
+mod retrained;
 mod trials_csv;
 
 pub use best::Best;
 pub use error::RunError;
-pub use ledger::{Ledger, LedgerError, LedgerProblem, Retrained};
+pub use ledger::{Ledger, LedgerError, LedgerProblem};
+pub use record::{RunRecord, read_config};
 pub use recorder::Recorder;
+pub use retrained::Retrained;
 pub use trials_csv::TrialsCsv;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -31,9 +36,9 @@ use std::time::SystemTime;
 
 use nasrl_space::Space;
 
+use crate::atomic_file;
 use crate::clock::utc;
-use crate::config::{Config, Layers};
-use crate::{Trial, atomic_file};
+use crate::config::Config;
 
 /// A run that this process works on; no other can meanwhile.
 #[derive(Debug)]
@@ -77,40 +82,37 @@ const ENTRIES: [&str; 11] = [
 ];
 
 impl RunDirectory {
-    /// A new run: the directory appears complete or not at all.
+    /// A new run: the directory appears complete or not at all. A run that is to be replaced is
+    /// deleted once the new one is ready.
     ///
     /// # Errors
-    /// [`RunError`]; nothing was written then, unless a run was to be replaced.
+    /// [`RunError`]; nothing was written then.
     pub fn create(
         path: &Path,
         config: &Config,
         space: &Space,
         existing: Existing,
     ) -> Result<RunDirectory, RunError> {
-        clear(path, existing)?;
+        let replaced = examine(path, existing)?;
         let beside = atomic_file::partial(path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(io_error("create", parent))?;
-        }
-        match fs::remove_dir_all(&beside) {
-            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &beside)(reason));
-            }
-            _ => {}
-        }
-        let filled = fill(&beside, config, space).and_then(|lock| {
-            fs::rename(&beside, path).map_err(io_error("create", path))?;
-            atomic_file::sync_folder(path).map_err(io_error("create", path))?;
-            Ok(lock)
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let missing: Vec<&Path> = parent.ancestors().take_while(is_missing).collect();
+        fs::create_dir_all(parent).map_err(io_error("create", parent))?;
+        // Where tidying up fails as well, what went wrong first is what the user has to know.
+        let filled = remove_leftover(&beside).and_then(|()| {
+            let filled = fill(&beside, config, space).and_then(|lock| {
+                if replaced.is_some() {
+                    fs::remove_dir_all(path).map_err(io_error("remove", path))?;
+                }
+                fs::rename(&beside, path).map_err(io_error("create", path))?;
+                atomic_file::sync_folder(path).map_err(io_error("create", path))?;
+                Ok(lock)
+            });
+            filled.inspect_err(|_| drop(fs::remove_dir_all(&beside)))
         });
-        match filled {
-            Ok(lock) => Ok(RunDirectory { path: path.into(), _lock: lock }),
-            Err(refused) => {
-                // What went wrong first is what the user has to know.
-                let _ = fs::remove_dir_all(&beside);
-                Err(refused)
-            }
-        }
+        let filled = filled.inspect_err(|_| drop(missing.into_iter().try_for_each(fs::remove_dir)));
+        Ok(RunDirectory { path: path.into(), _lock: filled? })
     }
 
     /// A run to go on with.
@@ -165,77 +167,11 @@ impl RunDirectory {
     }
 }
 
-/// A run to look at, whether or not a process works on it.
-#[derive(Debug)]
-pub struct RunRecord {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its configuration.
-    pub config: Config,
-    /// Its space; that of a table if it has one.
-    pub space: Space,
-    /// Its trials.
-    pub trials: Vec<Trial>,
-    /// The children that were trained again.
-    pub retrained: Vec<Retrained>,
-    /// The trials that are being evaluated, or were when the process was killed.
-    pub unfinished: Vec<(u64, String)>,
-    /// When all of it was done, in UTC; `None` if it can be resumed.
-    pub finished_at: Option<String>,
-}
-
-impl RunRecord {
-    /// Reads a run.
-    ///
-    /// # Errors
-    /// [`RunError`] if it is none.
-    pub fn read(path: &Path) -> Result<RunRecord, RunError> {
-        require_run(path)?;
-        let config = read_config(path)?;
-        let ledger = Ledger::open_read_only(&path.join(LEDGER))?;
-        let text = ledger.fact(facts::DEFINITION)?.unwrap_or_default();
-        let space = Space::from_toml(&text, &path.join(LEDGER).display().to_string())?;
-        Ok(RunRecord {
-            path: path.into(),
-            config,
-            trials: ledger.trials(&space)?,
-            retrained: ledger.retrained()?,
-            unfinished: ledger.unfinished()?,
-            finished_at: ledger.fact(facts::FINISHED)?,
-            space,
-        })
-    }
-
-    /// The policy of a run as a safetensors file; `None` if it has not got one.
-    ///
-    /// # Errors
-    /// [`RunError::Io`].
-    pub fn policy(&self) -> Result<Option<Vec<u8>>, RunError> {
-        let path = self.path.join(CONTROLLER).join(POLICY);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(reason) if reason.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(reason) => Err(io_error("read", &path)(reason)),
-        }
-    }
-}
-
-/// The configuration that a run began with.
-///
-/// # Errors
-/// [`RunError`] if it is no run, or its configuration was spoilt.
-pub fn read_config(run: &Path) -> Result<Config, RunError> {
-    require_run(run)?;
-    let mut layers = Layers::new();
-    layers.file(&run.join(CONFIG))?;
-    Ok(layers.resolve()?)
-}
-
-/// Makes room for a new run.
-fn clear(path: &Path, existing: Existing) -> Result<(), RunError> {
+/// Whether a new run may be made here. The lock of the run that it replaces, if there is one.
+fn examine(path: &Path, existing: Existing) -> Result<Option<File>, RunError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(reason) if reason.kind() == io::ErrorKind::NotADirectory && path.exists() => {
             return Err(RunError::NotADirectory { path: path.into() });
         }
@@ -246,23 +182,33 @@ fn clear(path: &Path, existing: Existing) -> Result<(), RunError> {
         names.push(entry.map_err(io_error("read", path))?.file_name());
     }
     if names.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let is_part = |name: &&std::ffi::OsString| ENTRIES.iter().any(|part| OsStr::new(part) == *name);
-    if let Some(foreign) = names.iter().find(|name| !is_part(name) && !is_partial(name)) {
+    if let Some(foreign) = names.iter().find(|name| !is_part(name)) {
         let entry = foreign.to_string_lossy().into_owned();
         return Err(RunError::Foreign { path: path.into(), entry });
     }
     if existing == Existing::Refuse {
         return Err(RunError::Exists { path: path.into() });
     }
-    let _lock = lock(path)?;
-    fs::remove_dir_all(path).map_err(io_error("remove", path))
+    lock(path).map(Some)
 }
 
-/// What a killed process may leave of an atomic write.
-fn is_partial(name: &OsStr) -> bool {
-    name.to_string_lossy().ends_with(".partial")
+/// Whether a run may consist of it, or a killed process leave it of an atomic write.
+fn is_part(name: &OsString) -> bool {
+    let is = |part: &str| name == part || *name == *atomic_file::partial(Path::new(part));
+    ENTRIES.into_iter().any(is)
+}
+
+/// Removes what a killed process left of a directory that was to become a run.
+fn remove_leftover(beside: &Path) -> Result<(), RunError> {
+    let _lock = beside.join(LOCK).exists().then(|| lock(beside)).transpose()?;
+    match fs::remove_dir_all(beside) {
+        Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", beside)(reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a directory that is a complete run without trials, and locks it.

@@ -47,7 +47,8 @@ pub struct Plan<'a> {
 pub struct Ending {
     /// Why it ended.
     pub reason: Reason,
-    /// The finished trials, in order; without gaps if the search is complete.
+    /// The finished trials, those known from before among them, in order; without gaps if the
+    /// search is complete.
     pub trials: Vec<Trial>,
     /// The strategies that ran out of architectures, with the trials they had until then.
     pub exhausted: Vec<(String, u64)>,
@@ -90,7 +91,7 @@ pub trait Listener {
     /// A result that was known before has come up again.
     fn recalled(&mut self, _: &Trial) {}
 
-    /// A strategy has proposed or learned something.
+    /// A strategy has learned something or proposed a trial that has no result yet.
     ///
     /// # Errors
     /// If that cannot be recorded.
@@ -98,7 +99,8 @@ pub trait Listener {
         Ok(())
     }
 
-    /// A strategy will propose nothing more in this process, and has learned what it could.
+    /// A strategy will propose nothing more in this process, and has learned what it could. Not
+    /// called if the search was stopped before all that was known had come up again.
     ///
     /// # Errors
     /// If that cannot be recorded.

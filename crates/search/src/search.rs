@@ -44,7 +44,8 @@ pub fn search(
     stop: &Stop,
     listener: &mut dyn Listener,
 ) -> Result<Ending, SearchError> {
-    let deadline = config.max_time.map(|span| Instant::now() + span.duration());
+    // A deadline beyond what the clock can tell is none.
+    let deadline = config.max_time.and_then(|span| Instant::now().checked_add(span.duration()));
     let architectures = problem.architectures();
     let evaluator =
         problem.evaluator(config).map_err(|error| SearchError::Listener(error.into()))?;

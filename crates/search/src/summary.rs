@@ -6,7 +6,7 @@ use nasrl_space::Space;
 
 use crate::comparison::{Comparison, Difference, RESAMPLINGS, best, mean};
 use crate::run::Retrained;
-use crate::text::{Align, Column, grouped, table};
+use crate::text::{Column, grouped, table};
 use crate::{Status, Trial};
 
 /// What a search found. Prints as a table of the best children, the strategies side by side, and
@@ -27,37 +27,24 @@ pub struct Summary<'a> {
 const SHOWN: usize = 5;
 
 impl Summary<'_> {
-    /// The best children of the search, best first, without duplicates.
-    pub fn ranking(&self) -> Vec<&Trial> {
-        let mut done: Vec<&Trial> =
-            self.trials.iter().filter(|trial| trial.status == Status::Done).collect();
-        done.sort_by(|a, b| a.better_first(b));
-        done
-    }
-
-    /// What the children that were trained again came to, a line each.
-    pub fn retrained_in_words(&self) -> String {
-        self.retrained.iter().map(Retrained::to_string).collect::<Vec<_>>().join("\n")
-    }
-
     fn of(&self, series: &str) -> Vec<&Trial> {
         self.trials.iter().filter(|trial| trial.proposed.strategy == series).collect()
     }
 
     fn write_best(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ranking = self.ranking();
+        let ranking = Trial::ranking(self.trials);
         if ranking.is_empty() {
             return writeln!(f, "No trial has a result.");
         }
         writeln!(f, "Best architectures of the search:")?;
         let columns = [
-            Column { title: "trial", align: Align::Right },
-            Column { title: "strategy", align: Align::Left },
-            Column { title: "reward", align: Align::Right },
-            Column { title: "validation accuracy", align: Align::Right },
-            Column { title: "parameters", align: Align::Right },
-            Column { title: "FLOPs", align: Align::Right },
-            Column { title: "architecture", align: Align::Left },
+            Column::numbers("trial"),
+            Column::words("strategy"),
+            Column::numbers("reward"),
+            Column::numbers("validation accuracy"),
+            Column::numbers("parameters"),
+            Column::numbers("FLOPs"),
+            Column::words("architecture"),
         ];
         let rows = ranking.iter().take(SHOWN).map(|trial| {
             let proposed = &trial.proposed;
@@ -76,13 +63,13 @@ impl Summary<'_> {
 
     fn write_series(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = [
-            Column { title: "strategy", align: Align::Left },
-            Column { title: "trials", align: Align::Right },
-            Column { title: "evaluated", align: Align::Right },
-            Column { title: "duplicates", align: Align::Right },
-            Column { title: "failed", align: Align::Right },
-            Column { title: "mean reward", align: Align::Right },
-            Column { title: "best reward", align: Align::Right },
+            Column::words("strategy"),
+            Column::numbers("trials"),
+            Column::numbers("evaluated"),
+            Column::numbers("duplicates"),
+            Column::numbers("failed"),
+            Column::numbers("mean reward"),
+            Column::numbers("best reward"),
         ];
         let rows = self.series.iter().map(|name| {
             let trials = self.of(name);
@@ -130,9 +117,9 @@ impl fmt::Display for Summary<'_> {
         self.write_series(f)?;
         self.write_comparison(f)?;
         if !self.retrained.is_empty() {
-            writeln!(f, "\n{}", self.retrained_in_words())?;
+            writeln!(f)?;
         }
-        Ok(())
+        self.retrained.iter().try_for_each(|retrained| writeln!(f, "{retrained}"))
     }
 }
 

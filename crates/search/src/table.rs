@@ -105,7 +105,8 @@ impl Table {
             if !reward.is_finite() {
                 return Err(TableProblem::Reward { place, found: reward.to_string() });
             }
-            let tokens = space.parse_values(values.iter().map(String::as_str))?;
+            let indices = space.decisions().iter().zip(&values).map(index);
+            let tokens = space.tokens(indices.collect())?;
             if let Some(first) = places.insert(tokens.clone(), place.clone()) {
                 return Err(TableProblem::Twice { place, first, tokens: space.format(&tokens) });
             }
@@ -192,4 +193,10 @@ impl Table {
             }
         }
     }
+}
+
+/// The index of a value of a decision, whose values are in order.
+fn index((decision, text): (&Decision, &String)) -> u16 {
+    let found = decision.values().binary_search(&Value::from(text.as_str()));
+    found.ok().and_then(|index| u16::try_from(index).ok()).expect("a value of its column")
 }

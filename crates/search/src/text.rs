@@ -18,6 +18,18 @@ pub enum Align {
     Right,
 }
 
+impl Column {
+    /// A column of words.
+    pub const fn words(title: &'static str) -> Column {
+        Column { title, align: Align::Left }
+    }
+
+    /// A column of numbers.
+    pub const fn numbers(title: &'static str) -> Column {
+        Column { title, align: Align::Right }
+    }
+}
+
 /// A table, one line a row after a line of headings, without columns in which nothing stands. A
 /// row has a cell for each column.
 pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> String {
@@ -71,11 +83,7 @@ mod tests {
 
     #[test]
     fn cells_stand_below_their_titles() {
-        let columns = [
-            Column { title: "name", align: Align::Left },
-            Column { title: "nothing", align: Align::Right },
-            Column { title: "n", align: Align::Right },
-        ];
+        let columns = [Column::words("name"), Column::numbers("nothing"), Column::numbers("n")];
         let rows = [["a", "", "10"].map(str::to_owned).to_vec()];
         assert_eq!(table(&columns, rows.into_iter()), "  name   n\n  a     10\n");
     }

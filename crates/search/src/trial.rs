@@ -42,7 +42,7 @@ pub struct Proposed {
     pub tokens: Tokens,
     /// The identity of the architecture that they build.
     pub hash: ArchitectureHash,
-    /// Trainable parameters; `None` where neither a network nor a table tells.
+    /// Trainable parameters; `None` where the tokens build no network.
     pub params: Option<u64>,
     /// Floating-point operations of a forward pass of one image, two a multiply-add.
     pub flops: Option<u64>,
@@ -147,6 +147,14 @@ impl Clock {
 pub struct UnknownStatus(String);
 
 impl Trial {
+    /// The trials with a result of their own, best first.
+    pub fn ranking(trials: &[Trial]) -> Vec<&Trial> {
+        let done = trials.iter().filter(|trial| trial.status == Status::Done);
+        let mut ranking: Vec<&Trial> = done.collect();
+        ranking.sort_by(|a, b| a.better_first(b));
+        ranking
+    }
+
     /// The order of merit: the larger reward first, of equal ones the earlier trial.
     pub fn better_first(&self, other: &Trial) -> std::cmp::Ordering {
         let by_reward = other.reward.total_cmp(&self.reward);

@@ -190,14 +190,16 @@ pub enum FileProblem {
         message: String,
     },
     /// A key that no space has there.
-    #[error("unknown key {key:?} {section}; did you mean {nearest:?}? Known: {}", .known.join(", "))]
+    #[error(
+        "unknown key {key:?} {section}; {}known: {}", did_you_mean(*.nearest), .known.join(", ")
+    )]
     UnknownKey {
         /// The key found.
         key: String,
         /// Where it stands, as `in [layers]`.
         section: String,
-        /// The known key that resembles it most.
-        nearest: &'static str,
+        /// The known key that it is most likely meant to be.
+        nearest: Option<&'static str>,
         /// All keys known there.
         known: Vec<&'static str>,
     },
@@ -260,6 +262,10 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or(String::new(), |nearest| format!("did you mean {nearest:?}? "))
 }
 
 fn depths(least: &usize, most: &usize) -> String {

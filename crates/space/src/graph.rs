@@ -9,6 +9,7 @@ mod hash;
 mod op;
 mod parameters;
 mod sketch;
+mod widen;
 
 pub use builder::{GraphBuilder, GraphError};
 pub use geometry::{Extent, Image, Padding, Sides, Window};

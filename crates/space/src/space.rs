@@ -27,7 +27,7 @@ const BUILT_IN: [(&str, &str); 4] = [
 pub struct Space {
     name: String,
     pub(crate) listing: Listing,
-    network: Option<Network>,
+    network: Option<Box<Network>>,
 }
 
 /// A step of deciding.
@@ -111,10 +111,14 @@ impl Space {
     }
 
     pub(crate) fn from_network(name: String, network: Network) -> Result<Space, SpaceError> {
-        Space::of(name, network.listing()?, Some(network))
+        Space::of(name, network.listing()?, Some(Box::new(network)))
     }
 
-    fn of(name: String, listing: Listing, network: Option<Network>) -> Result<Space, SpaceError> {
+    fn of(
+        name: String,
+        listing: Listing,
+        network: Option<Box<Network>>,
+    ) -> Result<Space, SpaceError> {
         if listing.decisions.is_empty() {
             return Err(SpaceError::NoDecisions { space: name });
         }
@@ -126,7 +130,7 @@ impl Space {
     }
 
     pub(crate) fn network(&self) -> Option<&Network> {
-        self.network.as_ref()
+        self.network.as_deref()
     }
 
     /// The name its author gave it.
@@ -166,7 +170,8 @@ impl Space {
         if !self.depths().contains(&depth) {
             return Err(self.no_such_depth(depth));
         }
-        let Some(mut network) = self.network.clone() else { return Ok(self.clone()) };
+        let Some(network) = &self.network else { return Ok(self.clone()) };
+        let mut network = Network::clone(network);
         network.layers.truncate(depth);
         network.least = depth;
         Space::from_network(self.name.clone(), network)
@@ -261,7 +266,7 @@ impl Space {
     /// Whether a layer's skips are decided, layers are decided in part only, or there are several
     /// depths, so that a token string is written layer by layer.
     pub(crate) fn is_written_by_layer(&self) -> bool {
-        self.network.as_ref().is_some_and(|network| {
+        self.network.as_deref().is_some_and(|network| {
             network.skips == Skips::Decided
                 || network.least < network.layers.len()
                 || self.decisions().iter().any(|decision| decision.condition().is_some())
@@ -295,7 +300,7 @@ impl Space {
     }
 
     fn described(&self) -> Result<&Network, SpaceError> {
-        self.network.as_ref().ok_or_else(|| SpaceError::NoNetwork { space: self.name.clone() })
+        self.network.as_deref().ok_or_else(|| SpaceError::NoNetwork { space: self.name.clone() })
     }
 }
 

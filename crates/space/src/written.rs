@@ -124,7 +124,8 @@ impl Space {
 
     fn parse_value(&self, position: usize, text: &str) -> Result<u16, SpaceError> {
         let decision: &Decision = &self.decisions()[position];
-        let index = decision.values().iter().position(|value| *value == Value::from(text));
+        let read = Value::from(text);
+        let index = decision.values().iter().position(|value| *value == read);
         index.and_then(|index| u16::try_from(index).ok()).ok_or_else(|| SpaceError::UnknownValue {
             position: position + 1,
             decision: decision.name().to_owned(),

@@ -45,8 +45,10 @@ pub trait Backend:
     Memory
     + ops::ActivationBackend
     + ops::AddBackend
+    + ops::AttentionBackend
     + ops::AugmentBackend
     + ops::BatchNormBackend
+    + ops::BernoulliBackend
     + ops::BiasBackend
     + ops::CategoricalBackend
     + ops::ClipBackend
@@ -69,8 +71,10 @@ impl<B> Backend for B where
     B: Memory
         + ops::ActivationBackend
         + ops::AddBackend
+        + ops::AttentionBackend
         + ops::AugmentBackend
         + ops::BatchNormBackend
+        + ops::BernoulliBackend
         + ops::BiasBackend
         + ops::CategoricalBackend
         + ops::ClipBackend

@@ -2,8 +2,10 @@
 
 mod activation;
 mod add;
+mod attention;
 mod augment;
 mod batch_norm;
+mod bernoulli;
 mod bias;
 mod categorical;
 mod clip;

@@ -1,5 +1,6 @@
 //! The policy against a naive one in f64, and what the learner around it promises.
 
+mod anchors;
 mod checkpoint;
 mod config;
 mod gradient;
@@ -24,6 +25,25 @@ fn space(choices: &[usize]) -> Space {
     Space::from_decisions("test", decisions).expect("distinct names")
 }
 
+/// Two to `layers` layers, each a convolution with one of two kernels or a pooling with one of three
+/// windows, and which earlier layers it reads: 50 token strings of two layers, 1,000 of three.
+fn skips(layers: usize) -> Space {
+    let text = format!(
+        r#"
+        name = "skips"
+        [layers]
+        count = {layers}
+        min_count = 2
+        type = ["conv", "max_pool"]
+        kernel = [1, 3]
+        filters = 8
+        pool_size = [2, 3, 4]
+        skips = ["off", "on"]
+        "#
+    );
+    Space::from_toml(&text, "skips").expect("a space")
+}
+
 fn tokens(space: &Space, indices: &[u16]) -> Tokens {
     space.tokens(indices.to_vec()).expect("an index for each decision")
 }
@@ -38,7 +58,8 @@ fn controller(space: &Space, config: &Config, seed: u64) -> Reinforce<Cpu> {
 
 #[track_caller]
 fn draw(controller: &mut Reinforce<Cpu>, trial: u64, seen: impl Fn(&Tokens) -> bool) -> Draw {
-    match controller.propose(trial, &seen) {
+    let space = controller.policy().space().clone();
+    match controller.propose(trial, &space, &seen) {
         Ok(Proposal::Drawn(draw)) => draw,
         other => panic!("trial {trial}: {other:?}"),
     }

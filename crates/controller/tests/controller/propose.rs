@@ -14,7 +14,7 @@ fn a_small_space_is_tried_out_without_repeats_and_then_exhausted() {
         controller.observe(trial, &draw.tokens, f64::from(draw.tokens.as_slice()[2])).unwrap();
         assert!(seen.insert(draw.tokens), "trial {trial}");
     }
-    let proposal = controller.propose(24, &|tokens| seen.contains(tokens)).unwrap();
+    let proposal = controller.propose(24, &space, &|tokens| seen.contains(tokens)).unwrap();
     assert_eq!(proposal, Proposal::Exhausted);
 }
 
@@ -22,7 +22,7 @@ fn a_small_space_is_tried_out_without_repeats_and_then_exhausted() {
 fn a_large_space_where_nothing_is_new_is_exhausted() {
     let space = space(&[4; 12]);
     let mut controller = controller(&space, &Config::default(), 2);
-    assert_eq!(controller.propose(0, &|_| true).unwrap(), Proposal::Exhausted);
+    assert_eq!(controller.propose(0, &space, &|_| true).unwrap(), Proposal::Exhausted);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn divergence_is_reported() {
     };
     let mut controller = controller(&space, &config, 1);
     for trial in 0..50 {
-        match controller.propose(trial, &|_| false) {
+        match controller.propose(trial, &space, &|_| false) {
             Ok(Proposal::Drawn(draw)) => {
                 controller.observe(trial, &draw.tokens, 1e6 * (trial % 3) as f64).unwrap();
             }

@@ -20,7 +20,7 @@ fn frequencies_are_the_probabilities() {
     let mut policy = policy(&Cpu::serial(), &space, &skewed());
     let mut counts = HashMap::new();
     for trial in 0..SAMPLES as u64 / 8 {
-        for sample in policy.sample(Key::new(3, trial, "test"), 0, 8).unwrap() {
+        for sample in policy.sample(&space, Key::new(3, trial, "test"), 0, 8).unwrap() {
             *counts.entry(sample.tokens).or_insert(0) += 1;
         }
     }
@@ -41,7 +41,7 @@ fn frequencies_are_the_probabilities() {
 fn a_sample_comes_with_its_own_score() {
     let space = space(&[4, 3, 2, 5]);
     let mut policy = policy(&Cpu::serial(), &space, &skewed());
-    let samples = policy.sample(Key::new(1, 2, "test"), 0, 9).unwrap();
+    let samples = policy.sample(&space, Key::new(1, 2, "test"), 0, 9).unwrap();
     let strings: Vec<_> = samples.iter().map(|sample| &sample.tokens).collect();
     let scores = policy.score(&strings).unwrap();
     assert!(samples.iter().zip(&scores).all(|(sample, score)| sample.score == *score));
@@ -52,11 +52,11 @@ fn a_draw_depends_on_its_number_alone() {
     let space = space(&[4, 3, 2, 5]);
     let mut policy = policy(&Cpu::serial(), &space, &skewed());
     let key = Key::new(1, 2, "test");
-    let together = policy.sample(key, 0, 12).unwrap();
+    let together = policy.sample(&space, key, 0, 12).unwrap();
     for (number, expected) in together.iter().enumerate() {
-        let alone = policy.sample(key, number as u32, 1).unwrap().remove(0);
+        let alone = policy.sample(&space, key, number as u32, 1).unwrap().remove(0);
         assert_eq!(alone.tokens, expected.tokens, "draw {number}");
     }
-    let other = policy.sample(Key::new(1, 3, "test"), 0, 12).unwrap();
+    let other = policy.sample(&space, Key::new(1, 3, "test"), 0, 12).unwrap();
     assert_ne!(together, other);
 }

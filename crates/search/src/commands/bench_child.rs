@@ -1,15 +1,19 @@
 //! `nasrl bench child`
 
+use clap::builder::RangedU64ValueParser;
 use nasrl_child::recipe;
 use nasrl_child::{Recipe, Throughput, throughput};
+use nasrl_search::config::MOST_THREADS;
 use nasrl_space::{Image, Space};
 
-use super::Precision;
+use super::{Precision, threads};
 use crate::exit::{CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Measure how fast a child trains on random images of 32x32x3 in ten classes, by the reference
-/// recipe, and print one JSON line: the median of the repeats, added up over the jobs.
+/// How fast a child trains, in images a second.
+///
+/// Trains on random images of 32x32x3 in ten classes, by the reference recipe, and prints one JSON
+/// line: the median of the repeats, added up over the jobs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The space that the tokens are of: a built-in one (reference), or a TOML file.
@@ -34,19 +38,19 @@ pub(crate) struct Arguments {
 
     /// How many steps are timed together.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = positive())]
-    steps: u64,
+    steps: usize,
 
     /// How often.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = positive())]
-    repeats: u64,
+    repeats: usize,
 
     /// How many children train at the same time.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
-    jobs: u64,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
+    jobs: usize,
 
     /// How many threads train each of them.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive())]
-    threads: u64,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = threads())]
+    threads: usize,
 }
 
 /// What the peers are measured on.
@@ -54,6 +58,13 @@ const IMAGE: Image = Image { height: 32, width: 32, channels: 3 };
 const CLASSES: usize = 10;
 
 pub(crate) fn run(arguments: &Arguments) -> CommandResult {
+    let all = arguments.jobs * arguments.threads;
+    if all > MOST_THREADS {
+        let most = MOST_THREADS;
+        return Err(refused(format!(
+            "--jobs times --threads is {all}, but must be at most {most}"
+        )));
+    }
     let mut space = Space::open(&arguments.space).map_err(refused)?;
     if arguments.batch_norm {
         space = space.with_batch_norm().map_err(refused)?;
@@ -67,10 +78,10 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let recipe = Recipe { batch: arguments.batch, precision, ..Recipe::reference() };
     recipe.validate().map_err(refused)?;
     let options = Throughput {
-        steps: arguments.steps as usize,
-        repeats: arguments.repeats as usize,
-        jobs: arguments.jobs as usize,
-        threads: arguments.threads as usize,
+        steps: arguments.steps,
+        repeats: arguments.repeats,
+        jobs: arguments.jobs,
+        threads: arguments.threads,
     };
     let rate = throughput(&graph, &recipe, &options).map_err(failed)?;
     let line = serde_json::json!({
@@ -85,6 +96,6 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn positive() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=1_000_000)
+fn positive() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1_000_000)
 }

@@ -13,8 +13,10 @@ use super::to_value;
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Repeat a search with seeds 0, 1, 2, ... on a table of known results, and print mean, standard
-/// deviation and standard error of the best trial's result.
+/// How good a search is on a table of known results, over many seeds.
+///
+/// Repeats the search with seeds 0, 1, 2, ... and prints mean, standard deviation and standard
+/// error of the best trial's result.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The table: CSV with a column for each decision, then a column `reward`, then any others; or
@@ -31,7 +33,7 @@ pub(crate) struct Arguments {
     preset: Preset,
 
     /// How many architectures each search tries.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
     trials: i64,
 
     /// How many searches.
@@ -39,7 +41,7 @@ pub(crate) struct Arguments {
     seeds: u64,
 
     /// How many of its latest trials the strategy does not know of when it proposes.
-    #[arg(long, value_name = "L", default_value_t = 0)]
+    #[arg(long, value_name = "L", default_value_t = 0, allow_negative_numbers = true)]
     lag: i64,
 
     /// The column of the table to report for the best trial by reward.

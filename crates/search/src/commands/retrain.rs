@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use nasrl_child::{Recipe, TrainError};
-use nasrl_search::Stop;
 use nasrl_search::config::ConfigError;
 use nasrl_search::problem::Problem;
 use nasrl_search::retrain::Retraining;
 use nasrl_search::run::{Recorder, RunDirectory, RunRecord};
-use nasrl_search::summary::Summary;
+use nasrl_search::{Stop, Trial};
 
-use super::print_epoch;
 use super::show::unknown_trial;
+use super::{cores, print_epoch, threads};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Train the child of a trial anew, by the recipe of the run but from other random weights, and
-/// measure it on the test images. Its weights are put in the run's folder `retrained`.
+/// Train a child of a run anew and test it.
+///
+/// It is trained by the recipe of the run, but from other random weights, and measured on the test
+/// images. Its weights are put in the run's folder `retrained`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the run.
@@ -31,7 +32,7 @@ pub(crate) struct Arguments {
     epochs: Option<usize>,
 
     /// How many threads train. Default: all cores.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     threads: Option<usize>,
 
     /// Print the result as one JSON object.
@@ -61,10 +62,12 @@ impl std::str::FromStr for Which {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> CommandResult {
-    let record = RunRecord::read(&arguments.run).map_err(refused)?;
     let run = RunDirectory::open(&arguments.run).map_err(refused)?;
+    let record = RunRecord::read(&arguments.run).map_err(refused)?;
     let mut config = record.config.clone();
     let problem = Problem::open(&mut config).map_err(refused)?;
+    let ledger = run.ledger().map_err(refused)?;
+    run.check(&ledger, &record.config, &config, problem.space()).map_err(refused)?;
     let (Some(dataset), Some(recipe)) = (problem.dataset(), &config.recipe) else {
         let run = arguments.run.display();
         return Err(refused(format!("{run} has its rewards from a table: there is no child")));
@@ -82,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     if !arguments.json {
         say!("trial {trial}: {}", record.space.describe(tokens));
     }
-    let threads = arguments.threads.unwrap_or_else(super::cores);
+    let threads = arguments.threads.unwrap_or_else(cores);
     let retraining =
         Retraining { graph, dataset, recipe: &recipe, seed: config.seed, trial, threads };
     let mut on_epoch = |epoch: &nasrl_child::Epoch| {
@@ -90,10 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
             print_epoch(epoch);
         }
     };
+    let (mut recorder, _) = Recorder::open(&run, ledger, problem.space()).map_err(failed)?;
     let result = retraining.run(&Stop::new(), &mut on_epoch);
     let (retrained, weights) = result.map_err(|error: TrainError| failed(error))?;
-    let ledger = run.ledger().map_err(failed)?;
-    let (mut recorder, _) = Recorder::open(&run, ledger, problem.space()).map_err(failed)?;
     recorder.retrained(&retrained, &weights).map_err(failed)?;
     if arguments.json {
         let report = serde_json::json!({
@@ -104,21 +106,18 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         });
         say!("{report}");
     } else {
-        let summary =
-            Summary { space: &record.space, trials: &[], series: &[], retrained: &[retrained] };
-        say!("{}", summary.retrained_in_words());
+        say!("{retrained}");
     }
     Ok(Exit::Done)
 }
 
 /// The index of the trial among those of the record.
 fn choose(record: &RunRecord, which: Which) -> Result<usize, CommandError> {
-    let RunRecord { space, trials, .. } = record;
+    let trials = &record.trials;
     let number = match which {
         Which::Number(number) => number,
         Which::Best => {
-            let summary = Summary { space, trials, series: &[], retrained: &[] };
-            let best = summary.ranking().first().map(|trial| trial.proposed.trial);
+            let best = Trial::ranking(trials).first().map(|trial| trial.proposed.trial);
             best.ok_or_else(|| {
                 refused(format!("{} has no trial with a result yet", record.path.display()))
             })?

@@ -3,6 +3,7 @@
 mod ending;
 mod options;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,14 +15,16 @@ use nasrl_search::run::{Existing, Recorder, RunDirectory, read_config};
 use nasrl_search::search::search;
 use nasrl_space::Space;
 
-use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
+use crate::exit::{CommandResult, Exit, failed, refused};
 use crate::output::{remark, say};
 use crate::progress::Progress;
 use options::Options;
 
-/// Search for a good architecture: a strategy proposes architectures, each is trained, and its
-/// accuracy on the validation images is the reward that the strategy learns from. Then random
-/// search does the same for comparison, and the best child is trained anew and tested.
+/// Search for a good architecture.
+///
+/// A strategy proposes architectures, each is trained, and its accuracy on the validation images is
+/// the reward that the strategy learns from. Then random search does the same for comparison, and
+/// the best child is trained anew and tested.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -33,7 +36,7 @@ pub(crate) struct Arguments {
     out: Option<PathBuf>,
 
     /// Replace the run that --out names, if there is one.
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", conflicts_with = "resume")]
     force: bool,
 
     /// Go on with a run that was stopped or killed. Of the other options only --jobs, --threads and
@@ -55,10 +58,11 @@ fn begin(arguments: &Arguments) -> CommandResult {
     let mut config = layers.resolve().map_err(refused)?;
     let problem = Problem::open(&mut config).map_err(refused)?;
     let path = arguments.out.clone().unwrap_or_else(|| default_path(problem.space()));
+    let stop = Stop::on_signals().map_err(refused)?;
     let existing = if arguments.force { Existing::Replace } else { Existing::Refuse };
     let created = RunDirectory::create(&path, &config, problem.space(), existing);
     let run = created.map_err(refused)?;
-    work(&run, &config, &problem)
+    work(&run, &config, &problem, &stop)
 }
 
 fn resume(path: &Path, options: &Options) -> CommandResult {
@@ -71,27 +75,37 @@ fn resume(path: &Path, options: &Options) -> CommandResult {
     let mut config = layers.resolve().map_err(refused)?;
     let run = RunDirectory::open(path).map_err(refused)?;
     let problem = Problem::open(&mut config).map_err(refused)?;
-    let ledger = run.ledger().map_err(refused)?;
-    run.check(&ledger, &recorded, &config, problem.space()).map_err(refused)?;
-    work(&run, &config, &problem)
+    run.check(&run.ledger().map_err(refused)?, &recorded, &config, problem.space())
+        .map_err(refused)?;
+    let stop = Stop::on_signals().map_err(refused)?;
+    work(&run, &config, &problem, &stop)
 }
 
 /// Does what is left to do of a run.
-fn work(run: &RunDirectory, config: &Config, problem: &Problem) -> CommandResult {
-    let stop = Stop::on_signals().map_err(failed)?;
-    let ledger = run.ledger().map_err(failed)?;
-    let (mut recorder, known) = Recorder::open(run, ledger, problem.space()).map_err(failed)?;
+fn work(run: &RunDirectory, config: &Config, problem: &Problem, stop: &Stop) -> CommandResult {
     introduce(run, config, problem);
-    if let Some(finished) = recorder.finished_at().map_err(failed)? {
+    carry_on(run, config, problem, stop).map_err(|reason| {
+        let run = run.path().display();
+        failed(format!("{reason}\nNothing that was finished is lost: nasrl search --resume {run}"))
+    })
+}
+
+fn carry_on(
+    run: &RunDirectory,
+    config: &Config,
+    problem: &Problem,
+    stop: &Stop,
+) -> Result<Exit, Box<dyn Error>> {
+    let (mut recorder, known) = Recorder::open(run, run.ledger()?, problem.space())?;
+    if let Some(finished) = recorder.finished_at()? {
         say!("This run was finished at {finished}; there is nothing left to do.\n");
         return ending::summarize(run.path(), problem.space(), config, &known, &recorder);
     }
-    recorder.log(&format!("searching with {} results known", known.len())).map_err(failed)?;
+    recorder.log(&format!("searching with {} results known", known.len()))?;
     let mut progress = Progress::new(config);
-    let ending = search(config, problem, (&mut recorder, known), &stop, &mut progress);
+    let ending = search(config, problem, (&mut recorder, known), stop, &mut progress);
     progress.finish();
-    let ending = ending.map_err(|error| resumable(error.into(), run.path()))?;
-    ending::conclude(run.path(), config, problem, &mut recorder, &ending, &stop)
+    ending::conclude(run.path(), config, problem, &mut recorder, &ending?, stop)
 }
 
 fn introduce(run: &RunDirectory, config: &Config, problem: &Problem) {
@@ -119,12 +133,6 @@ fn introduce(run: &RunDirectory, config: &Config, problem: &Problem) {
         config.jobs,
     );
     say!("run directory: {}\n", run.path().display());
-}
-
-/// Adds how to go on to a failure in the middle of a run.
-fn resumable(reason: Box<dyn std::error::Error>, run: &Path) -> CommandError {
-    let run = run.display();
-    failed(format!("{reason}\nNothing that was finished is lost: nasrl search --resume {run}"))
 }
 
 /// A new directory below `runs`, named after the time and the space.

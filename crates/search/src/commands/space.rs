@@ -1,7 +1,7 @@
 //! `nasrl space`
 
 use clap::Subcommand;
-use nasrl_search::text::{Align, Column, table};
+use nasrl_search::text::{Column, table};
 use nasrl_space::{Decision, Image, Space, Value};
 use nasrl_tensor::random::{Key, Philox};
 
@@ -21,9 +21,8 @@ enum SpaceCommand {
     List,
     /// Print the decisions of a space, or the network that tokens build.
     Show {
-        /// A built-in space, or a TOML file.
-        #[arg(default_value = "reference")]
-        space: String,
+        #[command(flatten)]
+        space: SpaceArgument,
         /// Print the network of these tokens: the value of each decision, in order, separated by
         /// commas.
         #[arg(long, value_name = "VALUES")]
@@ -40,35 +39,50 @@ enum SpaceCommand {
     },
     /// Print how many token strings a space has.
     Count {
-        /// A built-in space, or a TOML file.
-        #[arg(default_value = "reference")]
-        space: String,
+        #[command(flatten)]
+        space: SpaceArgument,
     },
     /// Print token strings drawn uniformly, one a line.
     Sample {
-        /// A built-in space, or a TOML file.
-        #[arg(default_value = "reference")]
-        space: String,
+        #[command(flatten)]
+        space: SpaceArgument,
         /// How many.
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        number: u64,
+        #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+        count: u64,
         /// What the draws are derived from.
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
         seed: u64,
     },
 }
+
+/// Which space.
+#[derive(clap::Args)]
+struct SpaceArgument {
+    /// A built-in space, or a TOML file. Default: reference.
+    #[arg(long = "space", value_name = "NAME|FILE")]
+    option: Option<String>,
+    #[arg(hide = true, conflicts_with = "option")]
+    operand: Option<String>,
+}
+
+impl SpaceArgument {
+    fn open(&self) -> Result<Space, CommandError> {
+        let name = self.option.as_ref().or(self.operand.as_ref());
+        Space::open(name.map_or(DEFAULT_SPACE, String::as_str)).map_err(refused)
+    }
+}
+
+const DEFAULT_SPACE: &str = "reference";
 
 pub(crate) fn run(arguments: Arguments) -> CommandResult {
     match arguments.command {
         SpaceCommand::List => list()?,
         SpaceCommand::Show { space, tokens: None, export: true, .. } => {
-            put!("{}", Space::open(&space).map_err(refused)?.to_toml());
+            put!("{}", space.open()?.to_toml());
         }
-        SpaceCommand::Show { space, tokens: None, .. } => {
-            show_decisions(&Space::open(&space).map_err(refused)?);
-        }
+        SpaceCommand::Show { space, tokens: None, .. } => show_decisions(&space.open()?),
         SpaceCommand::Show { space, tokens: Some(tokens), image, classes, export } => {
-            let space = Space::open(&space).map_err(refused)?;
+            let space = space.open()?;
             let tokens = space.parse(&tokens).map_err(refused)?;
             let graph = space.build(&tokens, image, classes).map_err(refused)?;
             match export {
@@ -76,13 +90,11 @@ pub(crate) fn run(arguments: Arguments) -> CommandResult {
                 false => put!("{}\n\n{graph}", space.describe(&tokens)),
             }
         }
-        SpaceCommand::Count { space } => {
-            say!("{}", Space::open(&space).map_err(refused)?.count());
-        }
-        SpaceCommand::Sample { space, number, seed } => {
-            let space = Space::open(&space).map_err(refused)?;
+        SpaceCommand::Count { space } => say!("{}", space.open()?.count()),
+        SpaceCommand::Sample { space, count, seed } => {
+            let space = space.open()?;
             let mut stream = Philox::new(Key::new(seed, 0, "space sample"));
-            for _ in 0..number {
+            for _ in 0..count {
                 say!("{}", space.format(&space.sample(&mut stream)));
             }
         }
@@ -91,11 +103,8 @@ pub(crate) fn run(arguments: Arguments) -> CommandResult {
 }
 
 fn list() -> Result<(), CommandError> {
-    let columns = [
-        Column { title: "space", align: Align::Left },
-        Column { title: "decisions", align: Align::Right },
-        Column { title: "token strings", align: Align::Right },
-    ];
+    let columns =
+        [Column::words("space"), Column::numbers("decisions"), Column::numbers("token strings")];
     let mut rows = Vec::new();
     for name in Space::built_in() {
         let space = Space::open(name).map_err(refused)?;
@@ -111,11 +120,7 @@ fn list() -> Result<(), CommandError> {
 }
 
 fn show_decisions(space: &Space) {
-    let columns = [
-        Column { title: "position", align: Align::Right },
-        Column { title: "decision", align: Align::Left },
-        Column { title: "values", align: Align::Left },
-    ];
+    let columns = [Column::numbers("position"), Column::words("decision"), Column::words("values")];
     let row = |(position, decision): (usize, &Decision)| {
         let values = decision.values().iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
         vec![(position + 1).to_string(), decision.name().to_owned(), values]

@@ -1,21 +1,24 @@
 //! `nasrl train`
 
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
 
 use nasrl_child::data::ValidationSplit;
 use nasrl_child::recipe::Order;
 use nasrl_child::{Recipe, Test, TrainError, Trained, Training, Weights, train};
-use nasrl_search::config::Layers;
+use nasrl_search::config::{Config, ConfigError, Layers};
 use nasrl_search::problem::{EMBEDDED, images, open_dataset};
 use nasrl_space::{Graph, Space};
 use toml::Value;
 
-use super::{Precision, cores, print_epoch, to_value};
+use super::{Precision, cores, print_epoch, threads, to_value};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
-/// Train one architecture, and print loss, accuracies and images a second after every epoch. The
-/// test images are looked at once, at the end.
+/// Train one architecture.
+///
+/// Prints loss, accuracies and images a second after every epoch. The test images are looked at
+/// once, at the end.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The space that the tokens are of: a built-in one (reference), or a TOML file.
@@ -33,15 +36,15 @@ pub(crate) struct Arguments {
     data: String,
 
     /// How many passes over the training images. Default: 10.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<i64>,
 
     /// How many images a step. Default: 128.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch: Option<i64>,
 
     /// What initial weights and the order of the images are derived from.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
 
     /// The type of activations and their gradients. Default: f32.
@@ -49,7 +52,7 @@ pub(crate) struct Arguments {
     precision: Option<Precision>,
 
     /// How many threads train. The result does not depend on it. Default: all cores.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     threads: Option<usize>,
 
     /// How many of the training images to hold out for validation; 0 for none. Default: the
@@ -108,6 +111,9 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let weights = arguments.weights.as_ref().map(|path| Weights::load(path, &graph));
     let weights = weights.transpose().map_err(refused)?;
 
+    if let Some(path) = &arguments.save {
+        require_writable(path).map_err(refused)?;
+    }
     say!("{dataset}");
     say!("{}: {} parameters, {} FLOPs", space.describe(&tokens), graph.parameters(), graph.flops());
     let training = Training {
@@ -124,11 +130,21 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         TrainError::Recipe(_) | TrainError::Weights(_) => refused(error),
         error => failed(error),
     })?;
+    report(&trained, &graph, arguments);
     if let Some(path) = &arguments.save {
         trained.weights.save(path).map_err(failed)?;
     }
-    report(&trained, &graph, arguments);
     Ok(Exit::Done)
+}
+
+/// Refuses a file that could not be written after the training, and leaves what is there.
+fn require_writable(path: &Path) -> Result<(), String> {
+    let is_new = !path.exists();
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let probed = opened.and_then(|_| if is_new { fs::remove_file(path) } else { Ok(()) });
+    probed.map_err(|reason| {
+        format!("cannot write {}: {reason}; save to a folder that can be written", path.display())
+    })
 }
 
 /// The reference repository's recipe with what was asked for.
@@ -153,8 +169,13 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CommandError> {
             layers.set(key, value, flag).map_err(refused)?;
         }
     }
-    let config = layers.resolve().map_err(refused)?;
-    config.recipe.ok_or_else(|| refused("a configuration with a table has no recipe"))
+    match layers.resolve() {
+        Ok(Config { recipe: Some(recipe), .. }) => Ok(recipe),
+        Ok(_) | Err(ConfigError::BesideTable) => {
+            Err(refused("a search by a table trains nothing: its configuration has no recipe"))
+        }
+        Err(error) => Err(refused(error)),
+    }
 }
 
 fn report(trained: &Trained, graph: &Graph, arguments: &Arguments) {

@@ -30,14 +30,14 @@ pub enum ConfigError {
         found: String,
     },
     /// A key that does not exist.
-    #[error("{origin}: unknown key `{key}`; did you mean `{nearest}`? Known there: {known}")]
+    #[error("{origin}: unknown key `{key}`{} Known there: {known}", suggestion(nearest.as_deref()))]
     UnknownKey {
         /// Where it stands.
         origin: String,
         /// The key, with dots.
         key: String,
-        /// The known one that resembles it most.
-        nearest: String,
+        /// The known one that it may be a misspelling of.
+        nearest: Option<String>,
         /// All that are known in its place.
         known: String,
     },
@@ -79,4 +79,8 @@ pub enum ConfigError {
     /// Neither a table nor all that training needs.
     #[error("either a table or space, data and recipe are needed")]
     Incomplete,
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or(".".to_owned(), |nearest| format!("; did you mean `{nearest}`?"))
 }

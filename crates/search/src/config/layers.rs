@@ -193,6 +193,9 @@ fn lengthen_retraining(values: &mut Table) {
     }
 }
 
+/// What a type of unsigned integers is called in messages.
+const WHOLE_NUMBER: &str = "a whole number of at least 0";
+
 /// A key or value that a configuration does not have, wherever it came from.
 struct Refused {
     key: String,
@@ -201,7 +204,12 @@ struct Refused {
 
 impl Refused {
     fn new(error: &serde_path_to_error::Error<toml::de::Error>) -> Self {
-        Refused { key: error.path().to_string(), reason: error.inner().message().to_owned() }
+        let words = [("u64", WHOLE_NUMBER), ("usize", WHOLE_NUMBER), ("f64", "a number")];
+        let reason =
+            words.iter().fold(error.inner().message().to_owned(), |reason, (name, words)| {
+                reason.replace(&format!("expected {name}"), &format!("expected {words}"))
+            });
+        Refused { key: error.path().to_string(), reason }
     }
 
     /// The error, `origin` telling where a key stands.
@@ -211,7 +219,6 @@ impl Refused {
         let quoted: Vec<&str> = reason.split('`').skip(1).step_by(2).collect();
         match quoted.split_first() {
             Some((found, known)) if reason.starts_with("unknown field") => {
-                let nearest = known.iter().min_by_key(|name| strsim::levenshtein(found, name));
                 let parent = match key.strip_suffix(found) {
                     Some(parent) => parent.trim_end_matches('.'),
                     None => key.trim_matches('.'),
@@ -222,7 +229,7 @@ impl Refused {
                 };
                 ConfigError::UnknownKey {
                     origin: origin(&dotted),
-                    nearest: nearest.copied().unwrap_or_default().to_owned(),
+                    nearest: misspelt(found, known),
                     known: known.join(", "),
                     key: dotted,
                 }
@@ -230,6 +237,14 @@ impl Refused {
             _ => ConfigError::Value { origin: origin(&key), key, reason },
         }
     }
+}
+
+/// The known word that `found` is most likely meant to be, if it is no more than a third of its
+/// letters away.
+fn misspelt(found: &str, known: &[&str]) -> Option<String> {
+    let distances = known.iter().map(|&name| (strsim::levenshtein(found, name), name));
+    let (distance, nearest) = distances.min()?;
+    (3 * distance <= found.chars().count()).then(|| nearest.to_owned())
 }
 
 /// Puts the values of `new` over those of `old`.

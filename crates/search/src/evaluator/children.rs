@@ -2,9 +2,10 @@
 
 use nasrl_child::data::Dataset;
 use nasrl_child::{Epoch, Recipe, TrainError, Training, train};
+use nasrl_space::Graph;
 use nasrl_tensor::{Cpu, Memory};
 
-use super::{Evaluator, Job, Measurement, Outcome};
+use super::{Evaluator, Job, Measurement, Outcome, memory};
 use crate::config::Config;
 use crate::{Failure, Reward, Stop};
 
@@ -16,13 +17,28 @@ pub struct ChildEvaluator<'a> {
     reward: Reward,
     seed: u64,
     threads: usize,
+    /// The bytes of memory there are, where that is known.
+    memory: Option<u64>,
 }
 
 impl<'a> ChildEvaluator<'a> {
     /// Trains on `dataset` by `recipe`; reward, seed and threads are those of `config`.
     pub fn new(dataset: &'a Dataset, recipe: Recipe, config: &Config) -> Self {
         let Config { reward, seed, threads, .. } = *config;
-        ChildEvaluator { dataset, recipe, reward, seed, threads }
+        ChildEvaluator { dataset, recipe, reward, seed, threads, memory: memory::installed() }
+    }
+
+    /// Why a network can never be trained here, if its weights and their gradients alone are beyond
+    /// the memory: systems that hand out more memory than they have kill who then uses it.
+    fn refuse(&self, graph: &Graph) -> Option<String> {
+        let memory = self.memory?;
+        let needed = graph.parameters().saturating_mul(2 * size_of::<f32>() as u64);
+        (needed > memory).then(|| {
+            format!(
+                "weights and gradients take {needed} bytes, the memory has {memory}; leave such \
+                 networks out of the space"
+            )
+        })
     }
 }
 
@@ -31,6 +47,9 @@ impl Evaluator for ChildEvaluator<'_> {
         let Some(graph) = job.graph else {
             return Outcome::Failed(Failure::Invalid, "the space describes no network".to_owned());
         };
+        if let Some(reason) = self.refuse(graph) {
+            return Outcome::Failed(Failure::TooLarge, reason);
+        }
         let training = Training {
             seed: self.seed,
             trial: job.trial,

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Status, Trial, atomic_file};
+use crate::{Trial, atomic_file};
 
 /// A folder with the weights of the best children, `trial-<number>.safetensors` each.
 ///
@@ -22,15 +22,12 @@ impl Best {
     /// How many are kept.
     pub const KEPT: usize = 10;
 
-    /// The best of these trials; weights of others are deleted.
+    /// The best of these trials; weights of others are deleted, and nothing else is.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn open(folder: &Path, trials: &[Trial]) -> io::Result<Best> {
-        let mut ranking: Vec<Trial> =
-            trials.iter().filter(|trial| trial.status == Status::Done).cloned().collect();
-        ranking.sort_by(Trial::better_first);
-        ranking.truncate(Best::KEPT);
+        let ranking = Trial::ranking(trials).into_iter().take(Best::KEPT).cloned().collect();
         let best = Best { folder: folder.into(), ranking };
         best.delete_others()?;
         Ok(best)
@@ -78,10 +75,19 @@ impl Best {
             .collect();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if !kept.contains(&path) {
+            if is_weights(&path) && !kept.contains(&path) {
                 fs::remove_file(path)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether [`Best`] writes files of this name.
+fn is_weights(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+    let number = whole.unwrap_or(&name).strip_prefix("trial-");
+    let number = number.and_then(|name| name.strip_suffix(".safetensors"));
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
 }

@@ -124,6 +124,14 @@ pub enum RunError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A checkpoint that is not one of the run's policy.
+    #[error("{}: {source}; delete it, no run depends on it", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: nasrl_controller::Error,
+    },
     /// A strategy that cannot be saved.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
@@ -132,11 +140,12 @@ pub enum RunError {
 /// What the user can do about it.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room on the disk, then go on with --resume if the run has begun"
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room on the disk",
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            "; choose a place that can be written"
+            "; make it writable, or choose another place"
+        }
+        io::ErrorKind::ResourceBusy => {
+            "; it is in use as a mount point or a working directory, choose one inside it"
         }
         io::ErrorKind::NotADirectory => "; a part of the path is a file, choose another",
         _ => "",

@@ -4,14 +4,18 @@
 //! writer up, and a killed process loses at most the transaction it was in. After a loss of power
 //! the latest trials may be missing, which resuming evaluates again.
 
-use std::fmt;
+mod error;
+
+pub use error::{LedgerError, LedgerProblem};
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nasrl_child::Epoch;
 use nasrl_space::Space;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
+use super::Retrained;
 use crate::{Clock, Proposed, Trial};
 
 /// The ledger of a run.
@@ -19,73 +23,6 @@ use crate::{Clock, Proposed, Trial};
 pub struct Ledger {
     path: PathBuf,
     connection: Connection,
-}
-
-/// A child that was trained again after the search, and tested.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retrained {
-    /// The trial whose architecture it has.
-    pub trial: u64,
-    /// How many epochs it was trained.
-    pub epochs: u64,
-    /// The accuracy on the validation images after the last of them.
-    pub validation_accuracy: Option<f64>,
-    /// The accuracy on the test images after the last of them; `None` without test images.
-    pub test_accuracy: Option<f64>,
-    /// When it was done, in UTC.
-    pub finished_at: String,
-    /// How long it took.
-    pub training_seconds: f64,
-}
-
-impl fmt::Display for Retrained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trial {} trained anew for {} epochs: ", self.trial, self.epochs)?;
-        if let Some(accuracy) = self.validation_accuracy {
-            write!(f, "validation accuracy {accuracy:.4}, ")?;
-        }
-        match self.test_accuracy {
-            Some(accuracy) => write!(f, "test accuracy {accuracy:.4}"),
-            None => write!(f, "no test images"),
-        }
-    }
-}
-
-/// Why a ledger cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
-pub struct LedgerError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub problem: LedgerProblem,
-}
-
-/// What is wrong with a ledger.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerProblem {
-    /// SQLite failed.
-    #[error("{source}{}", remedy(source))]
-    Sqlite {
-        /// What it says.
-        #[from]
-        source: rusqlite::Error,
-    },
-    /// It was written by another version.
-    #[error("is of format {found}, this version reads {FORMAT}; use the version that wrote it")]
-    Format {
-        /// The format found.
-        found: i64,
-    },
-    /// A trial that makes no sense.
-    #[error("trial {trial}: {reason}; the ledger was changed by something else")]
-    Trial {
-        /// The trial.
-        trial: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 /// `user_version` of the database.
@@ -122,7 +59,7 @@ impl Ledger {
     /// [`LedgerError`] if the file cannot be written.
     pub fn create(path: &Path, facts: &[(&str, &str)]) -> Result<(), LedgerError> {
         in_file(path, || {
-            let mut connection = Connection::open(path)?;
+            let mut connection = Connection::open(no_uri(path))?;
             connection.pragma_update(None, "journal_mode", "wal")?;
             let transaction = connection.transaction()?;
             transaction.execute_batch(SCHEMA)?;
@@ -143,7 +80,7 @@ impl Ledger {
     pub fn open(path: &Path) -> Result<Ledger, LedgerError> {
         in_file(path, || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags)?;
+            let connection = Connection::open_with_flags(no_uri(path), flags)?;
             connection.busy_timeout(PATIENCE)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", "normal")?;
@@ -157,19 +94,18 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if it is none, or of another version.
     pub fn open_read_only(path: &Path) -> Result<Ledger, LedgerError> {
-        let open = |name: &str, flags| -> Result<Ledger, LedgerProblem> {
+        let open = |name: &Path, flags| -> Result<Ledger, LedgerProblem> {
             let connection = Connection::open_with_flags(name, flags)?;
             connection.busy_timeout(PATIENCE)?;
             Ledger::checked(path, connection)
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         in_file(path, || {
-            let name = path.display().to_string();
-            open(&name, flags).or_else(|refused| {
+            open(&no_uri(path), flags).or_else(|refused| {
                 // Write-ahead mode needs a file beside the database. Where none can be made, nobody
                 // writes either, which is what `immutable` promises.
-                let uri = format!("file:{}?immutable=1", percent_encoded(&name));
-                open(&uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(|_| refused)
+                let uri = format!("file:{}?immutable=1", percent_encoded(&path.to_string_lossy()));
+                open(Path::new(&uri), flags | OpenFlags::SQLITE_OPEN_URI).map_err(|_| refused)
             })
         })
     }
@@ -212,33 +148,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if the file cannot be written.
     pub fn start(&self, space: &Space, proposed: &Proposed) -> Result<(), LedgerError> {
-        let Clock { started_at, .. } = Clock::now();
-        in_file(&self.path, || {
-            let Proposed { trial, strategy, tokens, hash, params, flops, .. } = proposed;
-            self.connection.prepare_cached(INSERT_TRIAL)?.execute(params![
-                trial,
-                strategy,
-                None::<String>,
-                space.format(tokens),
-                hash.to_string(),
-                params,
-                flops,
-                None::<f64>,
-                None::<f64>,
-                None::<u64>,
-                proposed.log_probability,
-                proposed.entropy,
-                proposed.redraws,
-                proposed.restarted,
-                None::<String>,
-                started_at,
-                None::<String>,
-                None::<f64>,
-                None::<f64>,
-                None::<String>,
-            ])?;
-            Ok(())
-        })
+        in_file(&self.path, || insert(&self.connection, space, proposed, None))
     }
 
     /// Records a result.
@@ -246,36 +156,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] if the file cannot be written; nothing of the trial was then.
     pub fn finish(&mut self, space: &Space, finished: &Trial) -> Result<(), LedgerError> {
-        let Trial { proposed, status, clock, epochs, .. } = finished;
         let connection = &mut self.connection;
         in_file(&self.path, || {
             let transaction = connection.transaction()?;
-            transaction.prepare_cached(INSERT_TRIAL)?.execute(params![
-                proposed.trial,
-                proposed.strategy,
-                status.to_string(),
-                space.format(&proposed.tokens),
-                proposed.hash.to_string(),
-                proposed.params,
-                proposed.flops,
-                finished.validation_accuracy,
-                finished.reward,
-                finished.duplicate_of,
-                proposed.log_probability,
-                proposed.entropy,
-                proposed.redraws,
-                proposed.restarted,
-                finished.detail,
-                clock.started_at,
-                clock.finished_at,
-                clock.evaluation_seconds,
-                clock.images_per_second,
-                clock.evaluated_on,
-            ])?;
-            for epoch in epochs {
+            let trial = finished.proposed.trial;
+            insert(&transaction, space, &finished.proposed, Some(finished))?;
+            for epoch in &finished.epochs {
                 let insert = "INSERT OR REPLACE INTO epochs VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
                 transaction.prepare_cached(insert)?.execute(params![
-                    proposed.trial,
+                    trial,
                     epoch.number,
                     epoch.loss,
                     epoch.training_accuracy,
@@ -408,6 +297,40 @@ impl Ledger {
     }
 }
 
+/// Writes down a trial, in place of what was there of it; without a result it is under way.
+fn insert(
+    connection: &Connection,
+    space: &Space,
+    proposed: &Proposed,
+    result: Option<&Trial>,
+) -> Result<(), LedgerProblem> {
+    let begun = Clock::now();
+    let clock = result.map_or(&begun, |trial| &trial.clock);
+    connection.prepare_cached(INSERT_TRIAL)?.execute(params![
+        proposed.trial,
+        proposed.strategy,
+        result.map(|trial| trial.status.to_string()),
+        space.format(&proposed.tokens),
+        proposed.hash.to_string(),
+        proposed.params,
+        proposed.flops,
+        result.and_then(|trial| trial.validation_accuracy),
+        result.map(|trial| trial.reward),
+        result.and_then(|trial| trial.duplicate_of),
+        proposed.log_probability,
+        proposed.entropy,
+        proposed.redraws,
+        proposed.restarted,
+        result.and_then(|trial| trial.detail.as_ref()),
+        clock.started_at,
+        result.map(|trial| &trial.clock.finished_at),
+        clock.evaluation_seconds,
+        clock.images_per_second,
+        clock.evaluated_on,
+    ])?;
+    Ok(())
+}
+
 /// Names the file in what goes wrong.
 fn in_file<T>(
     path: &Path,
@@ -416,23 +339,9 @@ fn in_file<T>(
     body().map_err(|problem| LedgerError { path: path.into(), problem })
 }
 
-/// What the user can do about an error of SQLite.
-fn remedy(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "; make room on the disk, then resume the run",
-        Some(ErrorCode::ReadOnly) => "; make the folder writable, then resume the run",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "; another program holds it locked, end that first"
-        }
-        Some(ErrorCode::FileLockingProtocolFailed | ErrorCode::SystemIoFailure) => {
-            "; the disk fails, or is a network file system without locks: keep runs on a local disk"
-        }
-        Some(ErrorCode::CannotOpen) => "; it is missing, or may not be read",
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "; it is damaged: start a new run, or restore it from a copy"
-        }
-        _ => "",
-    }
+/// The path as SQLite reads it as one: where it begins with `file:` it would be a URI.
+fn no_uri(path: &Path) -> PathBuf {
+    Path::new(".").join(path)
 }
 
 /// A path as part of a URI.

@@ -88,7 +88,9 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             if stop.requested() {
                 return Ok(Reason::Stopped);
             }
-            let late = self.plan.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            // What is known costs no time.
+            let late = !self.next_is_known()
+                && self.plan.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if !late && self.running.len() < self.plan.jobs && self.advance()? {
                 continue;
             }
@@ -110,11 +112,21 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             if reason == Reason::Complete {
                 series.observe(series.proposed(), &self.results)?;
             }
-            self.listener.closed(&*series.strategy).map_err(SearchError::Listener)?;
+            // A strategy that was stopped before it learned all that is known would be recorded as
+            // less than it was.
+            if self.plan.known.is_empty() {
+                self.listener.closed(&*series.strategy).map_err(SearchError::Listener)?;
+            }
         }
         self.listener.tick();
-        let trials = std::mem::take(&mut self.results).into_values().collect();
-        Ok(Ending { reason, trials, exhausted: self.exhausted })
+        let mut results = self.results;
+        results.append(&mut self.plan.known);
+        Ok(Ending { reason, trials: results.into_values().collect(), exhausted: self.exhausted })
+    }
+
+    /// Whether the result of the next trial is known from before.
+    fn next_is_known(&self) -> bool {
+        self.plan.known.contains_key(&self.next_trial)
     }
 
     /// Proposes one trial, or turns to the next strategy; `false` if neither is possible now.
@@ -130,7 +142,9 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             }
             Turn::Proposal(proposal) => {
                 let name = series.strategy.name();
-                self.listener.learned(&*series.strategy).map_err(SearchError::Listener)?;
+                if !self.plan.known.contains_key(&self.next_trial) {
+                    self.listener.learned(&*series.strategy).map_err(SearchError::Listener)?;
+                }
                 self.take(proposal, name)?;
             }
         }

@@ -10,6 +10,7 @@ use super::{Metrics, Proposal, Strategy, StrategyError};
 /// It runs on one core: its networks are small.
 pub struct ReinforceStrategy {
     controller: Reinforce<Cpu>,
+    space: Space,
 }
 
 const NAME: &str = "rl";
@@ -21,7 +22,7 @@ impl ReinforceStrategy {
     /// [`StrategyError`] for hyperparameters outside their range.
     pub fn new(space: &Space, config: &Config, seed: u64) -> Result<Self, StrategyError> {
         let controller = Reinforce::new(&Cpu::serial(), space, config, seed).map_err(wrap)?;
-        Ok(ReinforceStrategy { controller })
+        Ok(ReinforceStrategy { controller, space: space.clone() })
     }
 }
 
@@ -39,7 +40,7 @@ impl Strategy for ReinforceStrategy {
         trial: u64,
         seen: &dyn Fn(&Tokens) -> bool,
     ) -> Result<Option<Proposal>, StrategyError> {
-        Ok(match self.controller.propose(trial, seen).map_err(wrap)? {
+        Ok(match self.controller.propose(trial, &self.space, seen).map_err(wrap)? {
             nasrl_controller::Proposal::Exhausted => None,
             nasrl_controller::Proposal::Drawn(draw) => {
                 let Draw { tokens, log_probability, entropy, redraws, restarted } = draw;

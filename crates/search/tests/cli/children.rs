@@ -49,7 +49,14 @@ fn jobs_and_threads_do_not_show() {
 #[test]
 fn a_search_ends_with_a_tested_child() {
     let place = place();
-    let words = ["is trained anew", "test accuracy", "rl less random", "conv 3x3", "parameters"];
+    let words = [
+        "is trained anew",
+        "anew for 1 epoch: ",
+        "test accuracy",
+        "rl less random",
+        "conv 3x3",
+        "parameters",
+    ];
     place.expect_words(0, &format!("{SEARCH} --trials 8 --out run"), &words);
     let trials = place.trials("run");
     let [status, reward] = ["status", "reward"].map(|name| column(&trials, name));
@@ -80,6 +87,10 @@ fn a_search_ends_with_a_tested_child() {
     assert!(best["test_accuracy"].as_f64().unwrap() > 0.1);
     assert_eq!(retrain(&format!("--trial {} --threads 2", ranking[0])), best);
     place.expect_words(2, "retrain run --trial 99", &["no result of trial 99"]);
+    place.expect_words(2, "retrain run --threads 0", &["1..=4096"]);
+    let config = fs::read_to_string(place.path("run/config.toml")).unwrap();
+    place.write("run/config.toml", &config.replace("batch = 128", "batch = 64"));
+    place.expect_words(2, "retrain run", &["config.toml was changed", "restore it"]);
 }
 
 #[test]
@@ -129,6 +140,18 @@ fn tokens_without_a_network_are_failed_trials() {
     assert_eq!(status, ["done", "done", "invalid", "invalid"]);
 }
 
+/// Weights and gradients of 37 terabytes and more.
+#[test]
+fn networks_beyond_the_memory_are_failed_trials() {
+    let place = place();
+    place.write("huge.toml", &TINY.replace("[2, 4]", "[65536]").replace("[1, 3]", "[33, 35]"));
+    let search = "search --space huge.toml --strategy random --trials 2 --epochs 1 --out run";
+    place.expect_words(0, search, &["No trial has a result"]);
+    let trials = place.trials("run");
+    assert_eq!(column(&trials, "status"), ["too_large", "too_large"]);
+    place.expect_words(0, "show run 1", &["weights and gradients take", "out of the space"]);
+}
+
 #[test]
 fn one_child_can_be_trained_alone() {
     let place = place();
@@ -156,6 +179,19 @@ fn one_child_can_be_trained_alone() {
     place.expect_words(2, other, &["a.safetensors", "layer2.conv.weight"]);
     place.expect_words(2, "train --tokens 3,64", &["found 2 tokens", "8 decisions"]);
     place.expect_words(2, &format!("{train} --precision f64"), &["f64", "bf16"]);
+    for threads in ["0", "100000"] {
+        let words = ["--threads", threads, "1..=4096"];
+        place.expect_words(2, &format!("{train} --threads {threads}"), &words);
+    }
+    // Before the training, not after it.
+    for (save, reason) in [("nowhere/b.safetensors", "No such file"), (".", "directory")] {
+        let printed = place.expect(2, &format!("{train} --save {save}"));
+        assert!(printed.contains(save) && printed.contains(reason), "{printed}");
+        assert!(!printed.contains("epoch 1"), "{printed}");
+    }
+    let before = fs::read(place.path("a.safetensors")).unwrap();
+    place.expect(2, &format!("{train} --save a.safetensors --weights nothing"));
+    assert_eq!(fs::read(place.path("a.safetensors")).unwrap(), before);
 }
 
 #[test]
@@ -169,4 +205,9 @@ fn training_speed_is_measured() {
         assert_eq!(line["batch_norm"], !options.is_empty());
         assert!(line["images_per_second"].as_f64().unwrap() > 0.0);
     }
+    let bench = "bench child --child 1,16,1,16,1,16,1,16";
+    place.expect_words(2, &format!("{bench} --jobs 1000000"), &["--jobs", "1..=4096"]);
+    place.expect_words(2, &format!("{bench} --threads 0"), &["--threads", "1..=4096"]);
+    let words = ["--jobs times --threads is 4200", "at most 4096"];
+    place.expect_words(2, &format!("{bench} --jobs 42 --threads 100"), &words);
 }

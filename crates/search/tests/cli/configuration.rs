@@ -12,6 +12,12 @@ fn unknown_keys_are_answered_with_the_nearest() {
     place.expect_words(2, "search --config b.toml --out run", &["b.toml:1:1", "`trials`"]);
     let words = ["--set recipe.bach=3", "did you mean `batch`?"];
     place.expect_words(2, "search --set recipe.bach=3 --out run", &words);
+    // Nothing resembles these enough to be worth a guess.
+    for key in ["recipe.lr", "recipe.colour"] {
+        let printed = place.expect(2, &format!("search --set {key}=3 --out run"));
+        let known = format!("unknown key `{key}`. Known there: epochs, batch, ");
+        assert!(printed.contains(&known) && !printed.contains("mean"), "{printed}");
+    }
     let words = ["--set controller.optimizer.kind=addam", "controller.optimizer", "`adam`"];
     place.expect_words(2, "search --set controller.optimizer.kind=addam --out run", &words);
     assert!(!place.path("run").exists());
@@ -28,8 +34,20 @@ fn wrong_values_are_named_with_their_place() {
     place.expect_words(2, "search --set trials", &["--set trials", "key=value"]);
     place.expect_words(2, "search --set trials=", &["--set trials="]);
     place.expect_words(2, "search --trials 0", &["trials is 0, but must be 1 to"]);
-    place.expect_words(2, "search --trials -5", &["-5"]);
+    let rule = "expected a whole number of at least 0";
+    for flag in ["trials", "epochs", "children-per-update", "lag", "jobs", "threads", "seed"] {
+        place.expect_words(2, &format!("search --{flag} -5"), &[&format!("--{flag}"), "-5", rule]);
+    }
+    for command in ["train --tokens 1", "space sample"] {
+        place.expect_words(2, &format!("{command} --seed -5"), &["--seed", "-5", "invalid value"]);
+    }
+    place.write("table.toml", "table = \"table.csv\"\n");
+    place.expect_words(2, "train --tokens 1 --config table.toml", &["no recipe"]);
+    place.expect_words(2, "train --tokens 1 --epochs -5", &["--epochs", "-5", rule]);
+    place.expect_words(2, "bench search --table table.csv --lag -5", &["--lag", "-5", rule]);
     place.expect_words(2, "search --jobs 0", &["jobs is 0, but must be 1 to"]);
+    let words = ["jobs times threads is 4200, but must be at most 4096"];
+    place.expect_words(2, "search --jobs 42 --threads 100", &words);
     place.expect_words(2, "search --max-time soon", &["soon", "90s, 15m, 2h"]);
     place.expect_words(2, "search --set reward.power=0", &["reward.power is 0"]);
     let words = ["controller.clip-norm is -1"];

@@ -1,7 +1,8 @@
 //! Runs that are there already, in use, of another search, or in impossible places.
 
-use crate::support::Place;
 use std::fs;
+
+use crate::support::{Place, printed};
 
 #[test]
 fn a_run_is_only_replaced_by_force() {
@@ -11,8 +12,28 @@ fn a_run_is_only_replaced_by_force() {
     let words = ["run is a run already", "--resume run", "--force"];
     place.expect_words(2, "search --table table.csv --seed 2 --out run", &words);
     assert_eq!(place.trials("run"), first);
-    place.expect(0, "search --table table.csv --seed 2 --out run --force");
+    place.expect_words(2, "search --resume run --force", &["cannot be used with"]);
+    // A new run that cannot be made does not cost the old one.
+    place.write(".run.partial", "in the way");
+    let force = "search --table table.csv --seed 2 --out run --force";
+    place.expect_words(2, force, &["cannot remove .run.partial"]);
+    assert_eq!(place.trials("run"), first);
+    fs::remove_file(place.path(".run.partial")).unwrap();
+    place.expect(0, force);
     assert_ne!(place.trials("run"), first);
+}
+
+#[test]
+fn two_processes_cannot_begin_the_same_run() {
+    let place = Place::new();
+    fs::create_dir(place.path(".run.partial")).unwrap();
+    let lock = fs::File::create(place.path(".run.partial/lock")).unwrap();
+    lock.lock().unwrap();
+    let words = [".run.partial is in use by process"];
+    place.expect_words(2, "search --table table.csv --out run", &words);
+    assert!(place.path(".run.partial/lock").exists());
+    drop(lock);
+    place.expect(0, "search --table table.csv --out run");
 }
 
 #[test]
@@ -27,7 +48,12 @@ fn other_things_are_never_replaced() {
     place.write("run/notes.txt", "mine");
     let words = ["run holds \"notes.txt\""];
     place.expect_words(2, "search --table table.csv --out run --force", &words);
+    place.write("run/best/notes.txt", "mine");
     place.expect(0, "search --resume run");
+    assert!(place.path("run/best/notes.txt").exists());
+    fs::rename(place.path("run/notes.txt"), place.path("run/notes.partial")).unwrap();
+    let words = ["run holds \"notes.partial\""];
+    place.expect_words(2, "search --table table.csv --out run --force", &words);
 }
 
 #[test]
@@ -36,6 +62,15 @@ fn an_empty_directory_will_do() {
     fs::create_dir(place.path("empty")).unwrap();
     place.expect(0, "search --table table.csv --out empty");
     assert_eq!(place.trials("empty").len(), 53);
+    // What SQLite would take for a URI.
+    place.expect(0, "search --table table.csv --trials 3 --out file:a?b/run");
+    place.expect(0, "show file:a?b/run");
+    fs::create_dir(place.path("here")).unwrap();
+    let mut command = place.command("search --table ../table.csv --out .");
+    let output = command.current_dir(place.path("here")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(printed(&output).contains("cannot create .: "), "{}", printed(&output));
+    assert!(printed(&output).contains("choose one inside it"), "{}", printed(&output));
 }
 
 #[test]
@@ -46,6 +81,8 @@ fn impossible_places_are_refused() {
     let words = ["file/run", "a part of the path is a file"];
     place.expect_words(2, "search --table table.csv --out file/run", &words);
     place.expect_words(2, "search --table table.csv --out /proc/run", &["cannot create /proc/"]);
+    let long = format!("search --table table.csv --out new/folder/{}", "a".repeat(250));
+    place.expect_words(2, &long, &["new/folder/.aaaa", "too long"]);
     assert_eq!(fs::read_dir(place.path(".")).unwrap().count(), 2);
 }
 
@@ -58,8 +95,7 @@ fn a_disk_that_is_full_loses_nothing() {
     fs::remove_file(place.path("run/search.log")).unwrap();
     std::os::unix::fs::symlink("/dev/full", place.path("run/search.log")).unwrap();
     let words = ["cannot write run/search.log", "make room", "nasrl search --resume run"];
-    place.expect_words(1, "search --resume run", &["cannot write run/search.log", "make room"]);
-    let _ = words;
+    place.expect_words(1, "search --resume run", &words);
     fs::remove_file(place.path("run/search.log")).unwrap();
     place.expect(0, "search --resume run");
     assert_eq!(place.trials("run"), place.trials("whole"));
@@ -136,9 +172,44 @@ fn a_run_from_the_configuration_of_another_is_the_same() {
 fn trials_can_be_looked_at() {
     let place = Place::new();
     place.expect(0, "search --table table.csv --out run");
-    let words = ["Best architectures", "mean reward", "rl less random", "The policy:", "Finished"];
+    let words = ["Best architectures", "mean reward", "rl less random", "The policy", "Finished"];
     place.expect_words(0, "show run", &words);
     place.expect_words(0, "show run 3", &["status", "done", "architecture", "width="]);
     place.expect_words(2, "show run 52", &["no result of trial 52", "numbered up to 51"]);
     place.expect_words(2, "retrain run --trial best", &["rewards from a table"]);
+}
+
+/// Each line of the table of the policy: a decision, and its values with their probabilities, which
+/// add up to 1.
+#[test]
+fn the_policy_can_be_looked_at() {
+    let place = Place::new();
+    place.expect(0, "search --table table.csv --out run");
+    let policy = |run: &str| -> Vec<String> {
+        let printed = place.expect(0, &format!("show {run}"));
+        let lines = printed.lines().skip_while(|line| !line.starts_with("The policy"));
+        lines.skip(2).map(str::to_owned).collect()
+    };
+    let learned = policy("run");
+    assert_eq!(learned.len(), 4);
+    for (line, (decision, values)) in
+        learned.iter().zip([("width", 4), ("depth", 3), ("kernel", 4), ("pool", 3)])
+    {
+        let (name, probabilities) = line.trim().split_once("  ").unwrap();
+        assert_eq!(name.trim(), decision);
+        let number = |part: &str| part.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
+        let probabilities: Vec<f64> = probabilities.split(", ").map(number).collect();
+        assert_eq!(probabilities.len(), values, "{line}");
+        assert!(probabilities.is_sorted_by(|a, b| a >= b), "{line}");
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 0.01 * values as f64, "{line}");
+    }
+    // The widest are the best by far.
+    assert!(learned[0].contains("  3 0."), "{}", learned[0]);
+    assert_eq!(policy("run"), learned);
+
+    // The policy of random search, and of a checkpoint that is none.
+    place.expect(0, "search --table table.csv --strategy random --out random");
+    assert!(policy("random").is_empty());
+    place.write("run/controller/policy.safetensors", "nonsense");
+    place.expect_words(2, "show run", &["policy.safetensors", "delete it"]);
 }

@@ -76,6 +76,13 @@ fn max_time_ends_with_code_0_and_can_be_resumed() {
     place.expect_words(0, &format!("{search} --max-time 1s --out run"), &words);
     let finished = place.trials("run").len() - 1;
     assert!((1..100).contains(&finished), "{finished} trials finished");
+    // Without any time left what is known still counts, and the controller forgets nothing.
+    let policy = || std::fs::read(place.path("run/controller/policy.safetensors")).unwrap();
+    let learned = policy();
+    let words = [&format!("reached after {finished} trials"), "Best architectures"];
+    place.expect_words(0, "search --resume run --max-time 0s", &words);
+    assert_eq!(place.trials("run").len() - 1, finished);
+    assert_eq!(policy(), learned);
     place.expect(0, "search --resume run --jobs 4");
     place.expect(0, "search --table table.csv --trials 50 --out whole");
     assert_eq!(place.trials("run"), place.trials("whole"));
@@ -92,4 +99,18 @@ fn nobody_has_to_read() {
     drop(process.stderr.take());
     assert_eq!(process.wait().unwrap().code(), Some(0));
     assert_eq!(place.trials("run").len(), 53);
+}
+
+/// Results on their way to a file are not lost in silence.
+#[test]
+fn a_full_disk_behind_standard_output_is_a_failure() {
+    let place = Place::new();
+    for arguments in ["space show --export", "search --table table.csv --out run"] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = place.command(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments}");
+        let words = "could not be written to standard output: No space left";
+        assert!(printed(&output).contains(words), "{}", printed(&output));
+    }
+    place.expect_words(0, "search --resume run", &["nothing left to do"]);
 }

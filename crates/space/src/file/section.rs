@@ -153,8 +153,10 @@ pub(super) fn scalar(value: &DeValue<'_>) -> Option<Value> {
     }
 }
 
-/// The word of `known`, which has at least one, that takes the fewest edits to become.
-fn nearest(word: &str, known: &[&'static str]) -> &'static str {
+/// The known word that `word` is most likely meant to be, if no more than a third of it has to be
+/// edited.
+fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
     let edits = |candidate: &&'static str| strsim::levenshtein(word, candidate);
-    known.iter().copied().min_by_key(edits).unwrap_or_default()
+    let nearest = known.iter().copied().min_by_key(edits)?;
+    (3 * edits(&nearest) <= word.chars().count()).then_some(nearest)
 }

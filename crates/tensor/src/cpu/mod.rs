@@ -2,8 +2,10 @@
 
 mod activation;
 mod add;
+mod attention;
 mod augment;
 mod batch_norm;
+mod bernoulli;
 mod bias;
 mod buffer;
 mod categorical;
@@ -12,6 +14,7 @@ mod columns;
 mod concat;
 mod conv2d;
 mod cross_entropy;
+mod dot;
 mod dropout;
 mod embedding;
 mod exponential;

@@ -2,8 +2,8 @@ use super::{Rows, check};
 use crate::random::Key;
 use crate::{Backend, DType, Memory, Result, Shape, Tensor};
 
-/// Where the random words of a draw lie: row `r` uses the first word of the counter
-/// `[first + r, step, 0, 0]`, so that a draw does not depend on the rows beside it.
+/// Where the random words of a draw lie: the counters of row `r` begin with `first + r` and `step`,
+/// so that a draw does not depend on the rows beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowDraw {
     /// The stream.
@@ -28,7 +28,8 @@ pub struct PolicyWeights<'a, T> {
 /// never drawn, adds nothing to the entropy and has no gradient, but a row needs a finite one.
 pub trait CategoricalBackend: Memory {
     /// Draws `index[r]`: the first value whose cumulative probability is above the row's uniform
-    /// number. A row with a NaN gives its last value.
+    /// number, the first word of the counter `[draw.first + r, draw.step, 0, 0]`. A row with a NaN
+    /// gives its last value.
     fn categorical_sample(
         &self,
         rows: Rows,

@@ -2,8 +2,10 @@
 
 mod activation;
 mod add;
+mod attention;
 mod augment;
 mod batch_norm;
+mod bernoulli;
 mod bias;
 mod categorical;
 mod check;
@@ -25,6 +27,10 @@ mod softmax;
 
 pub use activation::{Activation, ActivationBackend, activation, activation_backward};
 pub use add::{AddBackend, add, add_assign};
+pub use attention::{
+    Attention, AttentionBackend, AttentionGradients, AttentionInputs, attention_context,
+    attention_context_backward, attention_scores, attention_scores_backward,
+};
 pub(crate) use augment::Placement;
 pub use augment::{
     Augment, AugmentBackend, Crop, Draw, Flip, ImageBatch, ImageSource, MAX_IMAGE_CHANNELS,
@@ -34,6 +40,7 @@ pub use batch_norm::{
     BatchNorm, BatchNormBackend, Moments, Upstream, batch_norm, batch_norm_backward,
     batch_norm_inference,
 };
+pub use bernoulli::{BernoulliBackend, bernoulli_backward, bernoulli_sample, bernoulli_score};
 pub use bias::{BiasBackend, bias, bias_backward, bias_backward_add};
 pub use categorical::{
     CategoricalBackend, PolicyWeights, RowDraw, categorical_backward, categorical_sample,

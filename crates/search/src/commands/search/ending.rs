@@ -1,20 +1,21 @@
 //! What a search does once its trials are done.
 
+use std::error::Error;
 use std::path::Path;
 
 use nasrl_child::{Recipe, TrainError};
 use nasrl_search::config::Config;
 use nasrl_search::problem::Problem;
 use nasrl_search::retrain::Retraining;
-use nasrl_search::run::Recorder;
+use nasrl_search::run::{Recorder, Retrained};
 use nasrl_search::scheduler::{Ending, Reason};
 use nasrl_search::summary::Summary;
 use nasrl_search::{Stop, Trial};
 use nasrl_space::Space;
 
-use super::{resumable, say_how_to_resume};
+use super::say_how_to_resume;
 use crate::commands::print_epoch;
-use crate::exit::{CommandResult, Exit, failed};
+use crate::exit::Exit;
 use crate::output::say;
 
 /// Trains the winner anew if the search is complete, and prints what was found.
@@ -25,7 +26,7 @@ pub(super) fn conclude(
     recorder: &mut Recorder<'_>,
     ending: &Ending,
     stop: &Stop,
-) -> CommandResult {
+) -> Result<Exit, Box<dyn Error>> {
     let trials = &ending.trials;
     match ending.reason {
         Reason::Stopped => return Ok(say_how_to_resume(run)),
@@ -34,13 +35,10 @@ pub(super) fn conclude(
             trials.len(),
             run.display()
         ),
-        Reason::Complete => {
-            let retrained = retrain_winner(config, problem, recorder, trials, stop);
-            match retrained.map_err(|error| resumable(error, run))? {
-                Exit::Stopped => return Ok(say_how_to_resume(run)),
-                Exit::Done => recorder.set_finished().map_err(failed)?,
-            }
-        }
+        Reason::Complete => match retrain_winner(config, problem, recorder, trials, stop)? {
+            Exit::Stopped => return Ok(say_how_to_resume(run)),
+            Exit::Done => recorder.set_finished()?,
+        },
     }
     for (strategy, trials) in &ending.exhausted {
         say!(
@@ -58,8 +56,8 @@ pub(super) fn summarize(
     config: &Config,
     trials: &[Trial],
     recorder: &Recorder<'_>,
-) -> CommandResult {
-    let retrained = recorder.all_retrained().map_err(failed)?;
+) -> Result<Exit, Box<dyn Error>> {
+    let retrained = recorder.all_retrained()?;
     let series = config.series();
     say!("{}", Summary { space, trials, series: &series, retrained: &retrained });
     say!("run directory: {}", run.display());
@@ -73,16 +71,17 @@ fn retrain_winner(
     recorder: &mut Recorder<'_>,
     trials: &[Trial],
     stop: &Stop,
-) -> Result<Exit, Box<dyn std::error::Error>> {
-    let summary = Summary { space: problem.space(), trials, series: &[], retrained: &[] };
-    let ranking = summary.ranking();
+) -> Result<Exit, Box<dyn Error>> {
+    let ranking = Trial::ranking(trials);
     let (Some(dataset), Some(recipe), Some(winner)) =
         (problem.dataset(), &config.recipe, ranking.first())
     else {
         return Ok(Exit::Done);
     };
     let trial = winner.proposed.trial;
-    if recorder.all_retrained()?.iter().any(|retrained| retrained.trial == trial) {
+    let epochs = config.retrain_epochs.unwrap_or(recipe.epochs);
+    let is_this = |done: &Retrained| done.trial == trial && done.epochs == epochs as u64;
+    if recorder.all_retrained()?.iter().any(is_this) {
         return Ok(Exit::Done);
     }
     let graph = problem.architectures().build(&winner.proposed.tokens).graph?;
@@ -90,7 +89,6 @@ fn retrain_winner(
     say!("The best child, trial {trial}, is trained anew:");
     let threads = config.threads * config.jobs;
     let seed = config.seed;
-    let epochs = config.retrain_epochs.unwrap_or(recipe.epochs);
     let recipe = &Recipe { epochs, ..recipe.clone() };
     let retraining = Retraining { graph, dataset, recipe, seed, trial, threads };
     match retraining.run(stop, &mut |epoch| print_epoch(epoch)) {

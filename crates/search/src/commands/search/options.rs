@@ -42,35 +42,35 @@ pub(crate) struct Options {
     preset: Option<Preset>,
 
     /// How many architectures the strategy tries, and the baseline too. Default: 26.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     trials: Option<i64>,
 
     /// How many epochs each child is trained. Default: 3. The best one is trained anew for
     /// --set retrain-epochs=N, by default 10 or as many as here.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<i64>,
 
     /// How many trials the controller learns from at once. Default: the preset's; 1, and 8 for
     /// paper.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     children_per_update: Option<i64>,
 
     /// How many of its latest trials the strategy does not know of when it proposes; one more can be
     /// trained at once. The result depends on it, and not on --jobs. Default: 3, and 0 with a
     /// table.
-    #[arg(long, value_name = "L")]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     lag: Option<i64>,
 
     /// How many children are trained at once. Default: one a core, as far as --lag allows.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     jobs: Option<i64>,
 
     /// How many threads train each child. Default: the cores divided by --jobs.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<i64>,
 
     /// What everything random is derived from. Default: 0.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<i64>,
 
     /// The type of activations and their gradients in children. Default: f32.
