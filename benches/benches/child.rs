@@ -1,4 +1,4 @@
-//! Whole training steps of children of the reference space, batch 128.
+//! Whole training steps of children of the reference space and of the paper's, batch 128.
 //!
 //! Bound by the arithmetic of the convolutions: three passes over the multiply-additions that
 //! `nasrl space show` counts, which are the throughput's elements here times 128.
@@ -26,22 +26,37 @@ const BATCH: usize = 128;
 const CLASSES: usize = 10;
 const IMAGE: Image = Image { height: 32, width: 32, channels: 3 };
 
+/// Six layers of the paper's space: narrow, rectangular, all skips, large filters, 1x1.
+const PAPER_CHILDREN: [&str; 5] = [
+    "1,3,24 / 3,1,24,1 / 3,3,36,01 / 1,5,24,001 / 5,1,36,0101 / 3,3,24,00011",
+    "7,1,24 / 1,7,36,1 / 5,3,48,01 / 3,5,36,101 / 1,5,24,0010 / 3,3,48,01011",
+    "3,3,64 / 3,3,64,1 / 3,3,64,11 / 3,3,64,111 / 3,3,64,1111 / 3,3,64,11111",
+    "7,7,48 / 5,7,64,1 / 7,5,48,11 / 5,5,64,011 / 3,7,36,1011 / 7,3,64,01101",
+    "1,1,64 / 1,1,48,1 / 1,3,64,11 / 3,1,36,111 / 1,1,64,0111 / 1,1,48,10111",
+];
+
 fn steps(criterion: &mut Criterion) {
     let plain = Space::reference();
     let normalised = plain.with_batch_norm().expect("the reference space describes networks");
+    let paper = Space::open("nas-rl-cnn").expect("a built-in space");
+    let paper = paper.at_depth(6).expect("it has children of six layers");
     let split = random_images();
-    for (suffix, space) in [("", plain), (" batch norm", normalised)] {
+    for (suffix, space, children) in [
+        ("", plain, &CHILDREN[..]),
+        (" batch norm", normalised, &CHILDREN),
+        (" nas-rl-cnn", paper, &PAPER_CHILDREN),
+    ] {
         for (precision, name) in [(Precision::F32, "f32"), (Precision::Bf16, "bf16")] {
             let mut group = criterion.benchmark_group(format!("training step {name}{suffix}"));
             group.throughput(Throughput::Elements(BATCH as u64));
             group.sample_size(20);
-            for child in CHILDREN {
+            for child in children {
                 let tokens = space.parse(child).expect("a child of the space");
                 let graph = space.build(&tokens, IMAGE, CLASSES).expect("it fits the images");
                 let mut program = compile(&graph, precision, &split);
                 let indices: Vec<u32> = (0..BATCH as u32).collect();
                 let batch = Batch { split: &split, indices: &indices };
-                group.bench_function(child, |b| {
+                group.bench_function(*child, |b| {
                     b.iter(|| {
                         let score = program.backpropagate(&batch)?;
                         program.update(0.001)?;

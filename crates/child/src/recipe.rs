@@ -215,10 +215,13 @@ impl Recipe {
         }
     }
 
-    /// The paper's for its convolutional networks: whitened images, enlarged by 8 and cut, mirrored;
-    /// Nesterov momentum 0.9, step size 0.1, weight decay 1e-4, 50 epochs. It says "as in
-    /// DenseNet" (arXiv 1608.06993), from where the batch of 64 is; whether the step size falls it
-    /// does not say, and here it stays.
+    /// The paper's for its convolutional networks (arXiv 1611.01578, section 4.1): whitened images,
+    /// enlarged, cut at random and mirrored; Nesterov momentum 0.9, step size 0.1, weight decay
+    /// 1e-4, 50 epochs. The enlarged side of 40 pixels stands in the appendix of its successor
+    /// (arXiv 1707.07012). The batch of 64 is that of DenseNet (arXiv 1608.06993), whose training
+    /// the paper refers to. Whether the step size falls it does not say: here it stays, and
+    /// [`Schedule::Step`] after half and three quarters of the epochs is DenseNet's, [`Schedule::Cosine`]
+    /// the successor's. Constants of batch normalisation are not given; they are the reference's.
     pub fn paper() -> Self {
         Recipe {
             epochs: 50,
