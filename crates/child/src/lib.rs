@@ -35,6 +35,7 @@ mod error;
 mod input;
 mod program;
 pub mod recipe;
+mod requirements;
 mod schedule;
 mod team;
 mod throughput;
@@ -44,6 +45,7 @@ mod weights;
 pub use error::{RecipeError, TrainError, WeightsError};
 pub use program::{Batch, Lowering, Program, ProgramOptions, Score};
 pub use recipe::Recipe;
+pub use requirements::{Requirements, requirements, requirements_on};
 pub use schedule::Schedule;
 pub use throughput::{Throughput, throughput};
 pub use train::{

@@ -7,29 +7,31 @@
 //! input to the last gradient.
 
 mod backward;
+mod blueprint;
 mod ir;
 mod lower;
 mod parameters;
 mod plan;
+mod rematerialise;
 mod run;
 mod state;
 
 use nasrl_space::{Graph, Image, ParameterSpec};
 use nasrl_tensor::ops::{Augment, ImageBatch, ImageSource};
-use nasrl_tensor::{Backend, DType, Result};
+use nasrl_tensor::{Backend, Result};
 
 pub use lower::Lowering;
 
 use crate::TrainError;
 use crate::data::Split;
-use crate::recipe::{Precision, Recipe};
+use crate::recipe::Recipe;
 use crate::schedule::{Block, Schedule};
 use crate::team::Team;
 use crate::weights::Weights;
+use blueprint::Blueprint;
 use ir::Mode;
-use lower::Lowerer;
-use parameters::{NormId, ParameterId, Parameters, Place};
-use plan::{Plan, Slots};
+use parameters::{NormId, Place};
+use plan::Plan;
 use run::Run;
 use state::{Group, LOSS_SUMS, Norm, State, Streams, Trained, Worker};
 
@@ -83,6 +85,17 @@ pub struct Score {
     pub correct: usize,
 }
 
+/// The bytes that a program takes at its peak, before it is made.
+pub(crate) fn bytes<B: Backend>(
+    backend: &B,
+    graph: &Graph,
+    recipe: &Recipe,
+    (lowering, schedule): (Lowering, Schedule),
+) -> Result<usize, TrainError> {
+    let blueprint = Blueprint::new(graph, recipe, lowering, schedule)?;
+    Ok(blueprint.bytes(backend, graph, recipe))
+}
+
 impl<B: Backend> Program<B> {
     /// Compiles a network. Its weights are zero until [`Program::load`].
     ///
@@ -95,22 +108,15 @@ impl<B: Backend> Program<B> {
         recipe: &Recipe,
         options: &ProgramOptions,
     ) -> Result<Self, TrainError> {
-        recipe.validate()?;
-        let schedule = options.schedule.for_batch(recipe.batch)?;
+        let blueprint = Blueprint::new(graph, recipe, options.lowering, options.schedule)?;
+        let Blueprint { parameters, schedule, slots, .. } = &blueprint;
         let Image { height, width, channels } = graph.input_shape();
         let (count, source) = (recipe.batch, ImageSource::Batch);
         options.input.check(ImageBatch { count, height, width, channels, source })?;
-        let parameters = Parameters::of(graph);
-        let dtype = match recipe.precision {
-            Precision::F32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-        };
-        let listing = |mode| Lowerer::new(graph, &parameters, options.lowering, mode, dtype).run();
-        let training = listing(Mode::Training);
-        let trained = parameters.trained.iter().enumerate().map(|(index, parameter)| {
-            let dtype = training.convolution_dtype(ParameterId(index));
-            Trained::new(backend, parameter, dtype, recipe.optimizer.rule().state_buffers())
-        });
+        let moments = recipe.optimizer.rule().state_buffers();
+        let trained = parameters.trained.iter().zip(&blueprint.dtypes);
+        let trained =
+            trained.map(|(parameter, dtype)| Trained::new(backend, parameter, *dtype, moments));
         let norms = parameters.norms.iter();
         let norms = norms.map(|norm| Norm::new(backend, norm, &recipe.batch_norm));
         let state = State {
@@ -120,24 +126,20 @@ impl<B: Backend> Program<B> {
             input: options.input,
             steps: 0,
         };
-        let mut slots = Slots::default();
-        let training = Plan::new(training, schedule.block, &mut slots);
-        let inference = Plan::new(listing(Mode::Inference), schedule.block, &mut slots);
         let team = Team::new(schedule.threads)?;
-        let workers = (0..schedule.threads).map(|_| Worker::new(backend, &slots));
-        let blocks = schedule.group.div_ceil(schedule.block);
-        let groups = (0..recipe.batch.div_ceil(schedule.group))
-            .map(|_| Group::new(backend, &parameters, &slots, blocks));
+        let workers = (0..schedule.threads).map(|_| Worker::new(backend, slots));
+        let groups =
+            (0..blueprint.groups).map(|_| Group::new(backend, parameters, slots, blueprint.blocks));
         Ok(Program {
             backend: backend.clone(),
             recipe: recipe.clone(),
             specs: graph.parameter_specs(),
             workers: workers.collect::<Result<_>>()?,
             groups: groups.collect::<Result<_>>()?,
-            places: parameters.places,
-            schedule,
-            training,
-            inference,
+            schedule: *schedule,
+            places: blueprint.parameters.places,
+            training: blueprint.training,
+            inference: blueprint.inference,
             state,
             team,
             used: 0,

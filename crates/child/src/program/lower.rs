@@ -1,7 +1,8 @@
 //! From a layer graph to the steps of its forward pass.
 //!
 //! Every node becomes a step or a few. [`Lowering::Fused`] lets a convolution or a batch
-//! normalisation absorb the activation that follows it; nothing else differs between the two.
+//! normalisation absorb the activation that follows it, and does not keep for later stages what is
+//! cheap to compute again; nothing else differs between the two.
 
 use nasrl_space::{Dropout, Graph, Image, NodeId, Op, Pool, PoolKind, Sides};
 use nasrl_tensor::DType;
@@ -16,7 +17,8 @@ pub enum Lowering {
     /// One step for each operation of the graph: what the others are tested against.
     Plain,
     /// Bias and relu in the convolution's own pass, an activation after batch normalisation in
-    /// that pass, and the gradient of a relu in the pass that computes what it masks.
+    /// that pass, and the gradient of a relu in the pass that computes what it masks. Later stages
+    /// compute concatenations, zeros and normalised activations again.
     Fused,
 }
 
@@ -64,7 +66,10 @@ impl<'a> Lowerer<'a> {
         if self.mode == Mode::Training {
             self.backward(dlogits);
         }
-        self.listing
+        match self.lowering {
+            Lowering::Plain => self.listing,
+            Lowering::Fused => self.listing.rematerialised(),
+        }
     }
 
     /// The node whose pass an activation is part of, if it is.

@@ -13,6 +13,10 @@ use crate::recipe;
 /// Elements of a group's loss: the sum of the images' losses and the number of correct answers.
 pub(super) const LOSS_SUMS: usize = 2;
 
+/// Values for each channel of a normalisation: running statistics, normalizer, coefficients,
+/// gradients.
+pub(super) const NORM_ROWS: usize = 2 + 4 + 4 + 2;
+
 /// Why a buffer is always in its place.
 pub(super) const TAKEN: &str = "a buffer is out of its place while its own step runs only";
 

@@ -42,7 +42,7 @@ pub(crate) struct Run {
     pub(crate) a: u32,
     /// Where it starts in `b`, in words.
     pub(crate) b: u32,
-    /// How many words.
+    /// How many words, at least 1.
     pub(crate) len: u32,
 }
 
@@ -116,7 +116,10 @@ pub(crate) unsafe fn multiply_tiles<M: Arithmetic, O: Output, const MR: usize, c
             for run in product.runs {
                 let mut offset = run.a as usize;
                 let mut b = product.b.add(run.b as usize + column);
-                for _ in 0..run.len {
+                let mut left = run.len;
+                // Tested at its end: with a way around the loop the compiler keeps copies of the
+                // sums for it, and moves registers about in every turn.
+                loop {
                     let mut vectors = [M::S::splat(0.0); NR];
                     for (j, vector) in vectors.iter_mut().enumerate() {
                         *vector = M::S::load(b.add(j * lanes));
@@ -129,11 +132,19 @@ pub(crate) unsafe fn multiply_tiles<M: Arithmetic, O: Output, const MR: usize, c
                     }
                     offset += product.a_step;
                     b = b.add(product.b_pitch);
+                    left -= 1;
+                    if left == 0 {
+                        break;
+                    }
                 }
             }
-            for (i, sums) in sums.iter().enumerate().take(rows - row) {
-                for (j, sums) in sums.iter().enumerate() {
-                    output.store::<M::S>(row + i, column + j * lanes, *sums, valid[j]);
+            // Every index of `sums` is a constant once the loops are unrolled; one that was not
+            // would put the sums into memory.
+            for (i, sums) in sums.iter().enumerate() {
+                if row + i < rows {
+                    for (j, sums) in sums.iter().enumerate() {
+                        output.store::<M::S>(row + i, column + j * lanes, *sums, valid[j]);
+                    }
                 }
             }
         }

@@ -47,6 +47,16 @@ pub struct Epilogue<'a, B: Memory> {
     pub relu: bool,
 }
 
+/// What a convolution takes beside the buffers that its caller gives it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dMemory {
+    /// The plan, its filters included.
+    pub plan: usize,
+    /// What each thread that runs it keeps for its passes; convolutions that run one after another
+    /// share it.
+    pub scratch: usize,
+}
+
 /// Convolutions on a device.
 ///
 /// A plan holds what depends on the geometry alone, and the filters in the form that the device's
@@ -58,6 +68,9 @@ pub trait Conv2dBackend: Memory {
 
     /// Prepares a convolution of activations of a dtype; its filters are zero.
     fn conv2d_plan(&self, geometry: &Conv2d, dtype: DType) -> Result<Self::Conv2dPlan>;
+
+    /// What a convolution will take, before it is prepared.
+    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory;
 
     /// Takes new f32 filters, rounded to the plan's dtype.
     fn conv2d_load(&self, plan: &mut Self::Conv2dPlan, filters: &Self::Buffer) -> Result<()>;

@@ -48,7 +48,9 @@ pub use categorical::{
 };
 pub use clip::{ClipBackend, clip_global_norm};
 pub use concat::{ChannelRange, ConcatBackend, CopyChannels, concat, concat_backward};
-pub use conv2d::{Connection, Conv2d, Conv2dBackend, Epilogue, conv2d, conv2d_dgrad, conv2d_wgrad};
+pub use conv2d::{
+    Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, conv2d, conv2d_dgrad, conv2d_wgrad,
+};
 pub use cross_entropy::{
     CrossEntropy, CrossEntropyBackend, cross_entropy, cross_entropy_with_gradient,
 };

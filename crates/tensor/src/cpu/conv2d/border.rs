@@ -110,6 +110,16 @@ impl Bordered {
         (self.top + self.rows + self.bottom) * self.pitch
     }
 
+    /// Bytes of scratch that [`Bordered::place`] takes.
+    pub(super) fn scratch(&self) -> usize {
+        if self.direct { 0 } else { WORD * self.form.words(self.len() + 1) }
+    }
+
+    /// Bytes of scratch that [`Bordered::place_woven`] takes.
+    pub(super) fn woven_scratch(&self, distance: usize) -> usize {
+        WORD * (Form::Pairs.words(self.len() + distance + 1) + self.len())
+    }
+
     /// The address of the first element of the image with its border, for reads by whole vectors
     /// past its elements unless it is the image's own; the element after the last is finite.
     #[inline(always)]
@@ -176,7 +186,7 @@ pub(super) fn place_paired_columns<T: Float>(
     scratch: &mut Scratch,
 ) -> *const u8 {
     let pairs = columns.div_ceil(2);
-    let words = scratch.words(Slot::Map, rows * pairs * channels);
+    let words = scratch.words(Slot::Map, paired_words([rows, columns, channels]));
     let bits = |value: &T| u32::from(bf16::from_f32(value.to_f32()).to_bits());
     let rows = dy.chunks_exact(columns * channels);
     for (row, words) in rows.zip(words.chunks_exact_mut(pairs * channels)) {
@@ -192,4 +202,9 @@ pub(super) fn place_paired_columns<T: Float>(
         }
     }
     words.as_ptr().cast()
+}
+
+/// The words of [`place_paired_columns`].
+pub(super) fn paired_words([rows, columns, channels]: [usize; 3]) -> usize {
+    rows * columns.div_ceil(2) * channels
 }

@@ -1,7 +1,7 @@
 use super::border::{Bordered, Form, Read};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Simd};
-use crate::ops::{Conv2d, Padding};
+use crate::ops::{Conv2d, Conv2dMemory, Padding};
 use crate::{DType, Float};
 
 /// Convolution of each channel with a filter of its own: vectors of channels, bound by memory.
@@ -16,7 +16,18 @@ impl Depthwise {
     pub(super) fn new(g: &Conv2d, dtype: DType) -> Self {
         let image = [g.input[0], g.input[1], g.channels];
         let x = Bordered::new(image, g.padding, (dtype, Form::Single), Read::Within);
-        Depthwise { geometry: *g, x, filters: vec![0.0; g.filter_shape().count()] }
+        Depthwise { geometry: *g, x, filters: Vec::new() }
+    }
+
+    /// Allocates what [`Depthwise::load`] fills.
+    pub(super) fn make_room(&mut self) {
+        self.filters = vec![0.0; self.geometry.filter_shape().count()];
+    }
+
+    /// Bytes that the three passes hold, and of scratch that one takes.
+    pub(super) fn memory(&self) -> Conv2dMemory {
+        let plan = size_of::<f32>() * self.geometry.filter_shape().count();
+        Conv2dMemory { plan, scratch: self.x.scratch() }
     }
 
     pub(super) fn load(&mut self, filters: &[f32]) {

@@ -4,7 +4,7 @@ use super::pack::Packed;
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Conv2d, Padding};
+use crate::ops::{Conv2d, Conv2dMemory, Padding};
 use crate::{DType, Float};
 
 /// The gradient of the input: columns are channels, a run is a tap's filters.
@@ -86,6 +86,23 @@ impl Dgrad {
         };
         let phases = phases.into_iter().zip(taps).zip(sizes).map(build).collect();
         Dgrad { dy, phases, columns: g.channels }
+    }
+
+    /// Allocates what [`Dgrad::load`] fills.
+    pub(super) fn make_room(&mut self) {
+        self.phases.iter_mut().for_each(|phase| phase.filters.make_room());
+    }
+
+    /// Bytes that the pass holds, and of scratch that it takes.
+    pub(super) fn memory(&self) -> Conv2dMemory {
+        let phase = |phase: &Phase| {
+            size_of_val(&phase.rows[..])
+                + size_of_val(&phase.places[..])
+                + size_of_val(&phase.runs[..])
+                + phase.filters.bytes()
+        };
+        let plan = self.phases.iter().map(phase).sum();
+        Conv2dMemory { plan, scratch: self.dy.scratch() }
     }
 
     pub(super) fn load(&mut self, filters: &[f32]) {

@@ -4,7 +4,7 @@ use super::pack::Packed;
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::Conv2d;
+use crate::ops::{Conv2d, Conv2dMemory};
 use crate::{DType, Float};
 
 /// The forward pass: rows are output pixels, a run is a filter row (a tap, if dilated), columns
@@ -50,6 +50,19 @@ impl Fprop {
             .collect();
         let places = (0..p * q).map(|pixel| (pixel * g.filters) as u32).collect();
         Fprop { x, rows, places, runs, filters, columns: g.filters }
+    }
+
+    /// Allocates what [`Fprop::load`] fills.
+    pub(super) fn make_room(&mut self) {
+        self.filters.make_room();
+    }
+
+    /// Bytes that the pass holds, and of scratch that it takes.
+    pub(super) fn memory(&self) -> Conv2dMemory {
+        let tables = size_of_val(&self.rows[..])
+            + size_of_val(&self.places[..])
+            + size_of_val(&self.runs[..]);
+        Conv2dMemory { plan: tables + self.filters.bytes(), scratch: self.x.scratch() }
     }
 
     pub(super) fn load(&mut self, filters: &[f32]) {

@@ -15,7 +15,7 @@ mod wgrad;
 use super::scratch::{Scratch, with_scratch};
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu, with_float};
-use crate::ops::{Connection, Conv2d, Conv2dBackend, Epilogue, Sum};
+use crate::ops::{Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, Sum};
 use crate::{DType, Float, Result};
 use depthwise::Depthwise;
 use dgrad::Dgrad;
@@ -47,22 +47,28 @@ impl Conv2dBackend for Cpu {
     type Conv2dPlan = Conv2dPlan;
 
     fn conv2d_plan(&self, geometry: &Conv2d, dtype: DType) -> Result<Conv2dPlan> {
-        let kernels = match geometry.connection {
-            Connection::Full => {
-                let engine = Engine::new(self.isa, dtype);
-                Kernels::Full(Box::new(Full {
-                    fprop: Fprop::new(geometry, engine, dtype),
-                    dgrad: Dgrad::new(geometry, engine, dtype),
-                    wgrad: Wgrad::new(geometry, engine, dtype),
-                }))
+        let mut plan = self.conv2d_tables(geometry, dtype);
+        match &mut plan.kernels {
+            Kernels::Full(full) => {
+                full.fprop.make_room();
+                full.dgrad.make_room();
             }
-            Connection::Depthwise => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
-        };
-        let engine = match geometry.connection {
-            Connection::Full => Engine::new(self.isa, dtype),
-            Connection::Depthwise => Engine::new(self.isa, DType::F32),
-        };
-        Ok(Conv2dPlan { geometry: *geometry, engine, kernels })
+            Kernels::Depthwise(depthwise) => depthwise.make_room(),
+        }
+        Ok(plan)
+    }
+
+    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory {
+        match self.conv2d_tables(geometry, dtype).kernels {
+            Kernels::Full(full) => {
+                let passes = [full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()];
+                Conv2dMemory {
+                    plan: passes.iter().map(|pass| pass.plan).sum(),
+                    scratch: passes.iter().map(|pass| pass.scratch).max().unwrap_or(0),
+                }
+            }
+            Kernels::Depthwise(depthwise) => depthwise.memory(),
+        }
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
@@ -141,6 +147,28 @@ impl Conv2dBackend for Cpu {
             });
         });
         Ok(())
+    }
+}
+
+impl Cpu {
+    /// A plan without room for its filters.
+    fn conv2d_tables(&self, geometry: &Conv2d, dtype: DType) -> Conv2dPlan {
+        let kernels = match geometry.connection {
+            Connection::Full => {
+                let engine = Engine::new(self.isa, dtype);
+                Kernels::Full(Box::new(Full {
+                    fprop: Fprop::new(geometry, engine, dtype),
+                    dgrad: Dgrad::new(geometry, engine, dtype),
+                    wgrad: Wgrad::new(geometry, engine, dtype),
+                }))
+            }
+            Connection::Depthwise => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
+        };
+        let engine = match geometry.connection {
+            Connection::Full => Engine::new(self.isa, dtype),
+            Connection::Depthwise => Engine::new(self.isa, DType::F32),
+        };
+        Conv2dPlan { geometry: *geometry, engine, kernels }
     }
 }
 

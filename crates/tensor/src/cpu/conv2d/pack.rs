@@ -3,6 +3,7 @@
 use half::bf16;
 
 use super::border::Form;
+use crate::cpu::kernel::WORD;
 
 /// Filters as the vector operand of a product: words `[k][columns]`, columns padded with zeros to
 /// whole vectors.
@@ -26,7 +27,8 @@ impl Packed {
         Packed { form, sources: Vec::new(), column_step, columns, pitch, words: Vec::new() }
     }
 
-    /// Appends the elements of a run and returns its first word and its length in words.
+    /// Appends the elements of a run and returns its first word and its length in words. Once all
+    /// are there, [`Packed::make_room`] must follow.
     pub(super) fn append(&mut self, elements: impl IntoIterator<Item = u32>) -> (u32, u32) {
         let first = self.k();
         self.sources.extend(elements.into_iter().map(Some));
@@ -34,8 +36,18 @@ impl Packed {
             self.sources.push(None);
         }
         let length = self.k() - first;
-        self.words.resize(self.k() * self.pitch, 0);
         ((first * self.pitch) as u32, length as u32)
+    }
+
+    /// Allocates the filters' words, which are zero.
+    pub(super) fn make_room(&mut self) {
+        self.sources.shrink_to_fit();
+        self.words = vec![0; self.k() * self.pitch];
+    }
+
+    /// Bytes that it takes with its words, be they allocated or not.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.sources[..]) + WORD * self.k() * self.pitch
     }
 
     /// Takes the filters' values.

@@ -1,9 +1,9 @@
-use super::border::{Bordered, Form, Read, place_paired_columns};
+use super::border::{Bordered, Form, Read, paired_words, place_paired_columns};
 use super::output::{Columns, Rows};
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::{Scratch, Slot};
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Conv2d, Padding};
+use crate::ops::{Conv2d, Conv2dMemory, Padding};
 use crate::{DType, Float};
 
 /// The gradient of the filters: the sum runs over the pixels of the map, in pairs along its rows
@@ -20,7 +20,11 @@ pub(super) struct Wgrad {
     orientation: Orientation,
 }
 
-/// Which operand is broadcast; the one that leaves fewer lanes idle is chosen.
+/// What a product of window rows costs beside one of filter rows with as many idle lanes: it reads
+/// a word or two from every cache line of the image in every row of tiles.
+const WINDOW_ROWS_COST: f64 = 1.5;
+
+/// Which operand is broadcast; the cheaper one is chosen.
 enum Orientation {
     /// Filters are rows, contiguous elements of the window columns.
     FilterRows { rows: Vec<u32>, windows: Vec<Window> },
@@ -46,7 +50,7 @@ impl Wgrad {
         let (pieces, length) = if g.dilation[1] == 1 { (1, s * c) } else { (s, c) };
         let lanes = engine.lanes();
         let idle = |columns: usize| columns.next_multiple_of(lanes) as f64 / columns as f64;
-        let filter_rows = idle(length) <= idle(k);
+        let filter_rows = idle(length) <= WINDOW_ROWS_COST * idle(k);
         let (x_unit, dy_unit) = if filter_rows { (lanes, 1) } else { (1, lanes) };
         let image = [g.input[0], g.input[1], c];
         let x = Bordered::new(image, g.padding, (dtype, form), Read::of(length, x_unit));
@@ -100,6 +104,28 @@ impl Wgrad {
             }
         };
         Wgrad { x, dy, form, map: [p, q, k], window_step, rsc, orientation }
+    }
+
+    /// Bytes that the pass holds, and of scratch that it takes.
+    pub(super) fn memory(&self) -> Conv2dMemory {
+        let plan = match &self.orientation {
+            Orientation::FilterRows { rows, windows } => {
+                let runs = |window: &Window| size_of_val(&window.runs[..]);
+                size_of_val(&rows[..])
+                    + size_of_val(&windows[..])
+                    + windows.iter().map(runs).sum::<usize>()
+            }
+            Orientation::WindowRows { rows, runs } => {
+                size_of_val(&rows[..]) + size_of_val(&runs[..])
+            }
+        };
+        let scratch = match self.form {
+            Form::Single => self.x.scratch() + self.dy.scratch(),
+            Form::Pairs => {
+                self.x.woven_scratch(self.window_step / 2) + WORD * paired_words(self.map)
+            }
+        };
+        Conv2dMemory { plan, scratch }
     }
 
     /// Adds one image's gradient to `dw`.

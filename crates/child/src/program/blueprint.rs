@@ -1,0 +1,103 @@
+//! A program before any of its memory is allocated.
+
+use nasrl_space::Graph;
+use nasrl_tensor::ops::Conv2dMemory;
+use nasrl_tensor::{Backend, DType};
+
+use super::ir::Mode;
+use super::lower::{Lowerer, Lowering};
+use super::parameters::{Parameter, ParameterId, Parameters};
+use super::plan::{Plan, Pool, Slots};
+use super::state::{LOSS_SUMS, NORM_ROWS};
+use crate::TrainError;
+use crate::recipe::{Precision, Recipe};
+use crate::schedule::Schedule;
+
+/// Everything about a program that follows from graph, recipe and schedule.
+pub(super) struct Blueprint {
+    pub(super) parameters: Parameters,
+    /// The dtype of the images of the convolutions that the parameters are the filters of.
+    pub(super) dtypes: Vec<Option<DType>>,
+    pub(super) schedule: Schedule,
+    pub(super) training: Plan,
+    pub(super) inference: Plan,
+    /// The buffers that the plans share.
+    pub(super) slots: Slots,
+    /// Numbers of groups, and of blocks in a group.
+    pub(super) groups: usize,
+    pub(super) blocks: usize,
+}
+
+impl Blueprint {
+    pub(super) fn new(
+        graph: &Graph,
+        recipe: &Recipe,
+        lowering: Lowering,
+        schedule: Schedule,
+    ) -> Result<Self, TrainError> {
+        recipe.validate()?;
+        let schedule = schedule.for_batch(recipe.batch)?;
+        let parameters = Parameters::of(graph);
+        let dtype = match recipe.precision {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        };
+        let listing = |mode| Lowerer::new(graph, &parameters, lowering, mode, dtype).run();
+        let training = listing(Mode::Training);
+        let ids = (0..parameters.trained.len()).map(ParameterId);
+        let dtypes = ids.map(|id| training.convolution_dtype(id)).collect();
+        let mut slots = Slots::default();
+        let training = Plan::new(training, schedule.block, &mut slots);
+        let inference = Plan::new(listing(Mode::Inference), schedule.block, &mut slots);
+        Ok(Blueprint {
+            dtypes,
+            training,
+            inference,
+            slots,
+            groups: recipe.batch.div_ceil(schedule.group),
+            blocks: schedule.group.div_ceil(schedule.block),
+            parameters,
+            schedule,
+        })
+    }
+
+    /// The bytes that the program takes at its peak while a child is trained with it: its buffers,
+    /// what the device keeps for convolutions, the images on their way from the dataset, and copies
+    /// of the weights as they are read or written.
+    pub(super) fn bytes<B: Backend>(&self, on: &B, graph: &Graph, recipe: &Recipe) -> usize {
+        const F32: usize = size_of::<f32>();
+        let Blueprint { parameters, slots, schedule, groups, blocks, .. } = self;
+        let moments = recipe.optimizer.rule().state_buffers();
+        let trained: usize = parameters.trained.iter().map(|parameter| parameter.len).sum();
+        let channels: usize = parameters.norms.iter().map(|norm| norm.channels).sum();
+        let state = F32 * ((1 + moments) * trained + NORM_ROWS * channels);
+        let added_up = parameters.trained.iter().filter(|parameter| parameter.norm.is_none());
+        let gradients = F32 * (added_up.map(|parameter| parameter.len).sum::<usize>() + LOSS_SUMS);
+        let convolutions: Vec<Conv2dMemory> = self.convolutions(on).collect();
+        let plans: usize = convolutions.iter().map(|memory| memory.plan).sum();
+        let scratch = convolutions.iter().map(|memory| memory.scratch).max().unwrap_or(0);
+        let images = schedule.block * graph.input_shape().elements();
+        let thread = rooms(&slots.thread) + images;
+        // Two copies while the first weights are loaded; one, of the trained weights, while the
+        // threads have their scratch.
+        let weights = F32 * (trained + 2 * channels);
+        let beside = (2 * weights).max(weights + schedule.threads * scratch);
+        state
+            + plans
+            + groups * (gradients + blocks * rooms(&slots.block))
+            + schedule.threads * thread
+            + beside
+    }
+
+    fn convolutions<B: Backend>(&self, on: &B) -> impl Iterator<Item = Conv2dMemory> {
+        let memory = |(parameter, dtype): (&Parameter, &Option<DType>)| {
+            let geometry = parameter.convolution.as_ref()?;
+            Some(on.conv2d_memory(geometry, (*dtype)?))
+        };
+        self.parameters.trained.iter().zip(&self.dtypes).filter_map(memory)
+    }
+}
+
+fn rooms(pool: &Pool) -> usize {
+    pool.buffers.iter().map(|room| room.elements * room.dtype.size()).sum()
+}
