@@ -49,7 +49,8 @@ impl FromStr for Amount {
             }
         };
         let (whole, part, scale) = (number(whole)?, number(part)?, 10_u128.pow(part.len() as u32));
-        let sum = u128::from(whole) * u128::from(unit) + u128::from(part) * u128::from(unit) / scale;
+        let sum =
+            u128::from(whole) * u128::from(unit) + u128::from(part) * u128::from(unit) / scale;
         match u64::try_from(sum) {
             Ok(sum) if sum <= MOST => Ok(Amount(sum)),
             _ => Err(refused()),
@@ -113,7 +114,8 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Amount(number)), "{text}");
         }
-        for text in ["", "K", "-1", "1.K", "1,000", "1e6", "5 apples", "99999999T", "1.5.2M", "+1"] {
+        for text in ["", "K", "-1", "1.K", "1,000", "1e6", "5 apples", "99999999T", "1.5.2M", "+1"]
+        {
             assert_eq!(text.parse::<Amount>(), Err(AmountError(text.to_owned())));
         }
     }

@@ -50,7 +50,7 @@ impl Depth {
     /// Fills in the depths of a space where none were set.
     pub fn complete(&mut self, space: &Space) {
         let depths = space.depths();
-        self.start.get_or_insert(*depths.start().min(&self.end.unwrap_or(usize::MAX)));
+        self.start.get_or_insert(*depths.start());
         self.end.get_or_insert(*depths.end());
     }
 
@@ -140,7 +140,8 @@ mod tests {
         let space = Space::open("nas-rl-cnn").unwrap().at_depths(6..=9).unwrap();
         let depth = Depth { step: 2, period: 10, ..Depth::default() };
         let stages = Stages::growing(&space, &depth).unwrap();
-        let depths: Vec<usize> = (0..stages.count()).map(|s| *stages.space(s).depths().end()).collect();
+        let depths: Vec<usize> =
+            (0..stages.count()).map(|s| *stages.space(s).depths().end()).collect();
         assert_eq!(depths, [6, 8, 9]);
     }
 

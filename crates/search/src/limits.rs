@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use nasrl_child::Recipe;
-use nasrl_child::recipe::Optimizer;
+use nasrl_child::{Recipe, requirements};
 use nasrl_space::Graph;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +20,7 @@ pub struct Limits {
     /// Floating-point operations of one image's forward pass, [`Graph::flops`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flops: Option<Amount>,
-    /// Bytes of memory that its training takes, [`memory`].
+    /// Bytes of memory that its training takes, [`requirements`]; they depend on the threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Amount>,
 }
@@ -45,29 +44,32 @@ impl Limits {
         *self == Limits::default()
     }
 
-    /// The first limit that a network, trained by `recipe`, is over.
-    pub fn excess(&self, graph: &Graph, recipe: &Recipe) -> Option<Excess> {
-        let Limits { params, flops, memory: bytes } = *self;
+    /// The first limit that a network is over if so many threads train it by `recipe`.
+    pub fn excess(&self, graph: &Graph, recipe: &Recipe, threads: usize) -> Option<Excess> {
         let over = |of, option, limit: Option<Amount>, count: &dyn Fn() -> u64| {
             let (limit, found) = (limit?.0, count());
             (found > limit).then_some(Excess { of, option, found, limit })
         };
-        over("parameters", "--max-params", params, &|| graph.parameters())
-            .or_else(|| over("FLOPs", "--max-flops", flops, &|| graph.flops()))
-            .or_else(|| over("bytes", "--max-memory", bytes, &|| memory(graph, recipe)))
+        let bytes = || match requirements(graph, recipe, threads) {
+            Ok(needed) => needed.bytes as u64,
+            // Training will refuse the recipe, and say why.
+            Err(_) => 0,
+        };
+        over("parameters", "--max-params", self.params, &|| graph.parameters())
+            .or_else(|| over("FLOPs", "--max-flops", self.flops, &|| graph.flops()))
+            .or_else(|| over("bytes", "--max-memory", self.memory, &bytes))
     }
 }
 
-/// How many bytes the parameters of a child take in its training at the least: weights, their
-/// gradients, and what the optimizer remembers, in f32. It does not depend on the computer.
-pub fn memory(graph: &Graph, recipe: &Recipe) -> u64 {
-    let remembered = match recipe.optimizer {
-        Optimizer::Sgd { momentum: 0.0, .. } => 0,
-        Optimizer::Sgd { .. } => 1,
-        Optimizer::RmsProp { momentum: 0.0, .. } => 1,
-        Optimizer::RmsProp { .. } | Optimizer::Adam { .. } => 2,
-    };
-    graph.parameters().saturating_mul((2 + remembered) * size_of::<f32>() as u64)
+impl fmt::Display for Limits {
+    /// Such as `100,000 parameters, 5,000,000 FLOPs`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limits { params, flops, memory } = *self;
+        let all = [(params, "parameters"), (flops, "FLOPs"), (memory, "bytes of memory")];
+        let words: Vec<String> =
+            all.iter().filter_map(|(limit, of)| Some(format!("{} {of}", (*limit)?))).collect();
+        f.write_str(&words.join(", "))
+    }
 }
 
 impl fmt::Display for Excess {
@@ -93,15 +95,17 @@ mod tests {
         let recipe = Recipe::reference();
         let (parameters, flops) = (graph.parameters(), graph.flops());
         let amount = |number| Some(Amount(number));
-        let excess = |limits: Limits| limits.excess(&graph, &recipe);
+        let excess = |limits: Limits| limits.excess(&graph, &recipe, 2);
         assert_eq!(excess(Limits::default()), None);
         assert_eq!(excess(Limits { params: amount(parameters), ..Limits::default() }), None);
         let found = excess(Limits { params: amount(76_329), ..Limits::default() }).unwrap();
         assert_eq!(found.to_string(), "76,330 parameters, 1 more than --max-params allows, 76,329");
         let limits = Limits { params: amount(parameters), flops: amount(flops - 2), memory: None };
         assert_eq!(excess(limits).map(|excess| excess.option), Some("--max-flops"));
-        // Adam: weights, gradients, and two averages.
-        let found = excess(Limits { memory: amount(0), ..Limits::default() }).unwrap();
-        assert_eq!((found.found, found.option), (16 * parameters, "--max-memory"));
+        let bytes = requirements(&graph, &recipe, 2).unwrap().bytes as u64;
+        let memory = |bytes| excess(Limits { memory: amount(bytes), ..Limits::default() });
+        let expected = (bytes, bytes - 1, "--max-memory");
+        let found = memory(bytes - 1).map(|excess| (excess.found, excess.limit, excess.option));
+        assert_eq!((memory(bytes), found), (None, Some(expected)));
     }
 }

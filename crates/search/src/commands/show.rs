@@ -17,7 +17,8 @@ use trial::show_trial;
 ///
 /// Of a run: the best architectures, the strategies side by side, the children that were trained
 /// anew, and how likely the controller is to choose each value of each decision, on average over
-/// its choices of the other decisions.
+/// its choices of the other decisions. Of a trial: its architecture as a drawing, its costs, its
+/// epochs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the run.

@@ -58,20 +58,31 @@ impl Evaluator for ChildEvaluator<'_> {
             on_epoch: Some(&mut |epoch| report(epoch)),
             ..Training::default()
         };
-        let trained = match train(graph, &self.recipe, self.dataset, training) {
-            Ok(trained) => trained,
-            Err(TrainError::Cancelled) => return Outcome::Stopped,
-            Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
-        };
-        let accuracies: Vec<f64> =
-            trained.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).collect();
-        Outcome::Done(Measurement {
-            reward: self.reward.of(&accuracies).unwrap_or(f64::NAN),
-            validation_accuracy: accuracies.last().copied(),
-            weights: Some(trained.weights.to_safetensors()),
-            device: Some(Cpu::serial().name()),
-        })
+        train_and_measure(graph, &self.recipe, self.dataset, training, self.reward)
     }
+}
+
+/// Trains a network; the validation images decide its reward.
+pub(crate) fn train_and_measure(
+    graph: &Graph,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    training: Training<'_>,
+    reward: Reward,
+) -> Outcome {
+    let trained = match train(graph, recipe, dataset, training) {
+        Ok(trained) => trained,
+        Err(TrainError::Cancelled) => return Outcome::Stopped,
+        Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
+    };
+    let accuracies: Vec<f64> =
+        trained.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).collect();
+    Outcome::Done(Measurement {
+        reward: reward.of(&accuracies).unwrap_or(f64::NAN),
+        validation_accuracy: accuracies.last().copied(),
+        weights: Some(trained.weights.to_safetensors()),
+        device: Some(Cpu::serial().name()),
+    })
 }
 
 /// What the failure of a child is called.

@@ -37,14 +37,16 @@ impl Strategy for ReinforceStrategy {
     fn propose(
         &mut self,
         trial: u64,
-        seen: &dyn Fn(&Tokens) -> bool,
+        within: &Space,
+        rejected: &dyn Fn(&Tokens) -> bool,
     ) -> Result<Option<Proposal>, StrategyError> {
-        Ok(match self.controller.propose(trial, seen).map_err(wrap)? {
+        Ok(match self.controller.propose(trial, within, rejected).map_err(wrap)? {
             nasrl_controller::Proposal::Exhausted => None,
             nasrl_controller::Proposal::Drawn(draw) => {
                 let Draw { tokens, log_probability, entropy, redraws, restarted } = draw;
                 Some(Proposal {
                     tokens,
+                    setting: None,
                     log_probability: Some(log_probability),
                     entropy: Some(entropy),
                     redraws: redraws as u64,
