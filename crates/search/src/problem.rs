@@ -208,7 +208,7 @@ fn open_space(source: &mut SpaceSource) -> Result<Space, SpaceError> {
 }
 
 /// The part of a space that is searched. Where it has one depth only, nothing is left to configure.
-pub fn cut(space: Space, depth: &mut Option<Depth>) -> Result<Space, SpaceError> {
+fn cut(space: Space, depth: &mut Option<Depth>) -> Result<Space, SpaceError> {
     let mut wanted = depth.take().unwrap_or_default();
     let part = wanted.part_of(&space)?;
     if space.depths().count() > 1 {

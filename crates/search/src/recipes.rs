@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 pub enum RecipeName {
     /// That of the run.
     Run,
-    /// That of titu1994/neural-architecture-search, [`Recipe::reference`].
+    /// That of titu1994/neural-architecture-search: Adam 0.001, no augmentation.
     Reference,
-    /// That of the children of arXiv 1611.01578, [`Recipe::paper`].
+    /// That of the children of arXiv 1611.01578, section 4.1: Nesterov momentum 0.9, 0.1, weight
+    /// decay 1e-4, whitening, crop and flip.
     Paper,
     /// The paper's, with a step size that falls to a tenth at 1/2 and at 3/4 of 300 epochs, as
     /// DenseNet's does (arXiv 1608.06993, section 4.2): training to convergence.

@@ -5,9 +5,11 @@ mod trial;
 
 use std::path::PathBuf;
 
+use nasrl_search::Trial;
 use nasrl_search::run::RunRecord;
 use nasrl_search::summary::Summary;
 
+use super::tune::settings_table;
 use crate::exit::{CommandError, CommandResult, Exit, refused};
 use crate::output::{put, say};
 use policy::show_policy;
@@ -40,6 +42,9 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Done)
 }
 
+/// How many settings of tuning are shown.
+const SETTINGS: usize = 5;
+
 fn show_run(record: &RunRecord) -> Result<(), CommandError> {
     let RunRecord { path, config, space, trials, retrained, unfinished, .. } = record;
     match &record.finished_at {
@@ -55,6 +60,11 @@ fn show_run(record: &RunRecord) -> Result<(), CommandError> {
     }
     say!("");
     put!("{}", Summary { space, trials, series: &config.series(), retrained });
+    let tuned = Trial::ranked(trials.iter().filter(|trial| trial.proposed.setting.is_some()));
+    if !tuned.is_empty() {
+        say!("\nBest settings of tuning:");
+        put!("{}", settings_table(tuned.into_iter().take(SETTINGS)));
+    }
     if let Some(mut policy) = record.policy().map_err(refused)? {
         say!("");
         show_policy(&mut policy)?;

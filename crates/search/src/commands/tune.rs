@@ -178,26 +178,7 @@ impl Arguments {
 fn report(trials: &[Trial], base: u64, arguments: &Arguments) {
     let ranking = Trial::ranked(trials.iter());
     let failed = trials.iter().filter(|trial| !ranking.contains(trial));
-    let columns = [
-        Column::numbers("trial"),
-        Column::words("status"),
-        Column::numbers("reward"),
-        Column::numbers("validation accuracy"),
-        Column::words("setting"),
-    ];
-    let rows = ranking.iter().copied().chain(failed).map(|trial| {
-        let setting = trial.proposed.setting;
-        let values = setting.into_iter().flat_map(|setting| setting.values().collect::<Vec<_>>());
-        let values: Vec<String> = values.map(|(name, value)| format!("{name} {value}")).collect();
-        vec![
-            trial.proposed.trial.to_string(),
-            trial.status.to_string(),
-            format!("{:.4}", trial.reward),
-            trial.validation_accuracy.map(|value| format!("{value:.4}")).unwrap_or_default(),
-            values.join(", "),
-        ]
-    });
-    put!("{}", table(&columns, rows));
+    put!("{}", settings_table(ranking.iter().copied().chain(failed)));
     let Some(setting) = ranking.first().and_then(|trial| trial.proposed.setting) else {
         say!("\nNo setting has a result.");
         return;
@@ -208,4 +189,25 @@ fn report(trials: &[Trial], base: u64, arguments: &Arguments) {
         arguments.run.display(),
         arguments.recipe
     );
+}
+
+/// A line for each of these trials of tuning.
+pub(super) fn settings_table<'a>(trials: impl Iterator<Item = &'a Trial>) -> String {
+    let columns = [
+        Column::numbers("trial"),
+        Column::words("status"),
+        Column::numbers("reward"),
+        Column::numbers("validation accuracy"),
+        Column::words("setting"),
+    ];
+    let rows = trials.map(|trial| {
+        vec![
+            trial.proposed.trial.to_string(),
+            trial.status.to_string(),
+            format!("{:.4}", trial.reward),
+            trial.validation_accuracy.map(|value| format!("{value:.4}")).unwrap_or_default(),
+            trial.proposed.setting.map(|setting| setting.to_string()).unwrap_or_default(),
+        ]
+    });
+    table(&columns, rows)
 }

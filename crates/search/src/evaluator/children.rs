@@ -1,7 +1,7 @@
 //! Rewards from children that are trained in this process.
 
 use nasrl_child::data::Dataset;
-use nasrl_child::{Epoch, Recipe, TrainError, Training, train};
+use nasrl_child::{Epoch, Recipe, TrainError, Training, requirements, train};
 use nasrl_space::Graph;
 use nasrl_tensor::{Cpu, Memory};
 
@@ -28,15 +28,20 @@ impl<'a> ChildEvaluator<'a> {
         ChildEvaluator { dataset, recipe, reward, seed, threads, memory: memory::installed() }
     }
 
-    /// Why a network can never be trained here, if its weights and their gradients alone are beyond
-    /// the memory: systems that hand out more memory than they have kill who then uses it.
+    /// Why a network can never be trained here, if it needs more than the memory: systems that hand
+    /// out more memory than they have kill who then uses it.
     fn refuse(&self, graph: &Graph) -> Option<String> {
         let memory = self.memory?;
-        let needed = graph.parameters().saturating_mul(2 * size_of::<f32>() as u64);
+        // Weights and gradients come first: what they alone do not fit into can be beyond counting.
+        let least = graph.parameters().saturating_mul(2 * size_of::<f32>() as u64);
+        let needed = match least > memory {
+            true => least,
+            false => requirements(graph, &self.recipe, self.threads).ok()?.bytes as u64,
+        };
         (needed > memory).then(|| {
             format!(
-                "weights and gradients take {needed} bytes, the memory has {memory}; leave such \
-                 networks out of the space"
+                "training takes {needed} bytes, the memory has {memory}; leave such networks out of \
+                 the space, or set --max-memory"
             )
         })
     }

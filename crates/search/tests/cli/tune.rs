@@ -84,6 +84,8 @@ fn killed_while_tuning_it_is_as_if_nothing_had_happened() {
     assert_eq!(further.last().unwrap()[0], "19");
     let summary = place.expect(0, "search --resume killed");
     assert!(summary.contains("nothing left to do") && !summary.contains("tune"), "{summary}");
+    let words = ["Best settings of tuning", "learning-rate=0.0"];
+    place.expect_words(0, "show killed", &words);
     place.expect_words(0, "show killed 7", &["setting", "decay-epoch=2", "layer2"]);
 }
 
