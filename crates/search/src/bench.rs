@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::Config;
+use crate::depth::Stages;
 use crate::scheduler::{self, Plan, SearchError};
 use crate::search::strategies;
 use crate::table::{REWARD, Table, TableError};
@@ -105,6 +106,8 @@ fn repetition(config: &Config, table: &Table, seed: u64, column: &str) -> Result
             architectures: &architectures,
             evaluator: &evaluator,
             strategies,
+            stages: &Stages::whole(table.space()),
+            first: 0,
             trials: config.trials,
             lag: config.lag,
             jobs: 1,

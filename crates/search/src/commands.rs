@@ -7,6 +7,8 @@ mod search;
 mod show;
 mod space;
 mod train;
+mod tune;
+mod which;
 
 use std::num::NonZero;
 
@@ -14,6 +16,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Subcommand, ValueEnum};
 use nasrl_child::Epoch;
 use nasrl_search::config;
+use nasrl_search::text::grouped;
+use nasrl_space::Graph;
 use serde::Serialize;
 
 use crate::exit::CommandResult;
@@ -25,6 +29,7 @@ pub(crate) enum Command {
     Search(search::Arguments),
     Train(train::Arguments),
     Show(show::Arguments),
+    Tune(tune::Arguments),
     Retrain(retrain::Arguments),
     Space(space::Arguments),
     /// Measure how fast children train, or how good a search is.
@@ -65,6 +70,17 @@ pub(crate) fn threads() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=config::MOST_THREADS as u64)
 }
 
+/// How a network is drawn for people: a line for each layer, then the totals and the hash.
+pub(crate) fn drawing(graph: &Graph) -> String {
+    format!(
+        "{}\n{} parameters, {} FLOPs, architecture {}\n",
+        graph.sketch(),
+        grouped(graph.parameters()),
+        grouped(graph.flops()),
+        graph.hash()
+    )
+}
+
 /// How many cores this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
@@ -81,6 +97,7 @@ impl Command {
             Command::Search(arguments) => search::run(arguments),
             Command::Train(arguments) => train::run(&arguments),
             Command::Show(arguments) => show::run(&arguments),
+            Command::Tune(arguments) => tune::run(&arguments),
             Command::Retrain(arguments) => retrain::run(&arguments),
             Command::Space(arguments) => space::run(arguments),
             Command::Bench(Bench::Child(arguments)) => bench_child::run(&arguments),

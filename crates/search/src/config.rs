@@ -14,10 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Reward;
 use crate::clock::Span;
+use crate::depth::Depth;
+use crate::limits::Limits;
 
 /// The configuration of a search, complete. As TOML it is the `config.toml` of a run.
 ///
-/// The result of a search depends on all of it but `jobs`, `threads` and `max-time`.
+/// The result of a search depends on all of it but `jobs`, `threads` and `max-time`, on `threads`
+/// only where the memory that they take is limited.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -56,6 +59,12 @@ pub struct Config {
     /// What children are trained on; absent with a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataSource>,
+    /// How many layers networks have; absent unless the space has several depths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<Depth>,
+    /// What architectures may cost.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
     /// How children are trained; absent with a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
@@ -140,7 +149,7 @@ impl Config {
             if good { Ok(()) } else { Err(ConfigError::Range { key, value, rule }) }
         };
         let Config { trials, seed, jobs, threads, reward, .. } = self;
-        range((1..=MOST_TRIALS).contains(trials), "trials", trials, "1 to 1,000,000,000")?;
+        range((1..=MOST_TRIALS).contains(trials), "trials", trials, TRIALS)?;
         range(i64::try_from(*seed).is_ok(), "seed", seed, "at most 9223372036854775807")?;
         range((1..=MOST_THREADS).contains(jobs), "jobs", jobs, "1 to 4096")?;
         range((1..=MOST_THREADS).contains(threads), "threads", threads, "1 to 4096")?;
@@ -153,9 +162,16 @@ impl Config {
         if self.strategy == StrategyKind::Random && self.baseline == Baseline::Random {
             return Err(ConfigError::BaselineOfItself);
         }
+        if let Some(Depth { step, period, .. }) = &self.depth {
+            range(*step >= 1, "depth.step", step, "at least 1")?;
+            range((1..=MOST_TRIALS).contains(period), "depth.period", period, TRIALS)?;
+        }
         let retrain = self.retrain_epochs;
         range(retrain != Some(0), "retrain-epochs", &0, "at least 1")?;
         match (&self.table, &self.space, &self.data, &self.recipe) {
+            (Some(_), ..) if self.depth.is_some() || !self.limits.is_none() => {
+                Err(ConfigError::NetworksOfTable)
+            }
             (Some(table), None, None, None) if retrain.is_none() => {
                 let source = &table.source;
                 range(!source.is_empty(), "table.source", &"empty", "the path of a file")?;
@@ -191,11 +207,17 @@ impl Config {
 
     /// What the result of the search depends on.
     pub(crate) fn relevant(&self) -> Config {
-        Config { jobs: 1, threads: 1, max_time: None, ..self.clone() }
+        let threads = if self.limits.memory.is_some() { self.threads } else { 1 };
+        let mut relevant = Config { jobs: 1, threads, max_time: None, ..self.clone() };
+        if let Some(data) = &mut relevant.data {
+            data.description = None;
+        }
+        relevant
     }
 }
 
 /// Rewards and identities of this many trials still fit in the memory of a large computer.
 const MOST_TRIALS: u64 = 1_000_000_000;
+const TRIALS: &str = "1 to 1,000,000,000";
 /// A day.
 const MOST_SECONDS: f64 = 86_400.0;

@@ -5,11 +5,13 @@ mod memory;
 mod table;
 
 pub use children::ChildEvaluator;
+pub(crate) use children::train_and_measure;
 pub use table::TableEvaluator;
 
 use nasrl_child::Epoch;
 use nasrl_space::{Graph, Tokens};
 
+use crate::tuning::Setting;
 use crate::{Failure, Stop};
 
 /// Turns architectures into rewards. Nothing else in a search knows where rewards come from.
@@ -30,6 +32,8 @@ pub struct Job<'a> {
     pub trial: u64,
     /// The choices.
     pub tokens: &'a Tokens,
+    /// The setting to train it with in place of the run's recipe, where it is tuned.
+    pub setting: Option<&'a Setting>,
     /// The network that they build; `None` in a space without networks.
     pub graph: Option<&'a Graph>,
 }

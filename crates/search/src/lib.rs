@@ -14,18 +14,25 @@
 //!   [`scheduler::Listener`] hears of everything.
 //! - [`run`]: the directory of a run, ledger included. Resuming repeats the search with the results
 //!   in the ledger, so that there is no state to save but results.
+//! - [`depth`] and [`limits`]: how many layers architectures have in the course of a search, and
+//!   what they may cost.
+//! - [`tuning`]: the settings of a recipe that suit the best architecture, as trials of the run.
 //! - [`search`], [`retrain`], [`bench`](mod@bench), [`summary`], [`marginals`]: what the command
 //!   line is made of.
 //!
 //! The binary `nasrl` adds arguments and printing, and nothing else.
 
+pub mod amount;
 pub mod bench;
 pub mod clock;
 pub mod comparison;
 pub mod config;
+pub mod depth;
+pub mod limits;
 pub mod marginals;
 pub mod panics;
 pub mod problem;
+pub mod recipes;
 pub mod retrain;
 pub mod run;
 pub mod scheduler;
@@ -34,6 +41,7 @@ pub mod strategy;
 pub mod summary;
 pub mod table;
 pub mod text;
+pub mod tuning;
 
 mod architectures;
 mod atomic_file;
@@ -42,7 +50,7 @@ mod reward;
 mod stop;
 mod trial;
 
-pub use architectures::{Architecture, Architectures, Images};
+pub use architectures::{Architecture, Architectures, Bounds, Identity, Images};
 pub use evaluator::{ChildEvaluator, Evaluator, Job, Measurement, Outcome, TableEvaluator};
 pub use reward::{FAILED_REWARD, Reward};
 pub use stop::{EXIT_INTERRUPTED, Stop};

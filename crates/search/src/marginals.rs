@@ -12,10 +12,10 @@ use nasrl_tensor::random::Key;
 /// # Errors
 /// Those of the policy's device.
 pub fn marginals(policy: &mut Policy<Cpu>) -> Result<Vec<Vec<f64>>> {
-    let decisions = policy.space().decisions();
+    let space = policy.space().clone();
+    let decisions = space.decisions();
     let mut sums: Vec<Vec<f64>> =
         decisions.iter().map(|decision| vec![0.0; decision.values().len()]).collect();
-    let space = policy.space().clone();
     for sample in policy.sample(&space, Key::new(0, 0, "marginals"), 0, DRAWS)? {
         let distributions = policy.distributions(&sample.tokens)?;
         for (sums, distribution) in sums.iter_mut().zip(distributions) {

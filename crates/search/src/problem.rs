@@ -7,8 +7,9 @@ use nasrl_child::data::{DataError, Dataset, Split, ValidationSplit};
 use nasrl_space::{Image, Space, SpaceError};
 
 use crate::config::{Config, ConfigError, DataSource, SpaceSource, TableSource};
+use crate::depth::{Depth, Stages};
 use crate::table::{Table, TableError};
-use crate::{Architectures, ChildEvaluator, Evaluator, Images, TableEvaluator};
+use crate::{Architectures, Bounds, ChildEvaluator, Evaluator, Images, TableEvaluator};
 
 /// A space and where its rewards come from, opened and checked.
 #[derive(Clone, Debug)]
@@ -79,14 +80,14 @@ impl Problem {
         let (Some(space), Some(data)) = (&mut config.space, &mut config.data) else {
             return Err(ConfigError::Incomplete.into());
         };
-        let space = open_space(space)?;
+        let space = cut(open_space(space)?, &mut config.depth)?;
         let dataset = open_data(data)?;
         let problem = Problem { space, rewards: Rewards::Children(dataset) };
         problem.require_networks()?;
         Ok(problem)
     }
 
-    /// The space.
+    /// The space, without the depths that are not searched.
     pub fn space(&self) -> &Space {
         &self.space
     }
@@ -99,11 +100,36 @@ impl Problem {
         }
     }
 
+    /// What networks are built for; `None` for a table.
+    pub fn images(&self) -> Option<Images> {
+        self.dataset().map(images)
+    }
+
     /// The architectures of the space.
     pub fn architectures(&self) -> Architectures<'_> {
-        match &self.rewards {
-            Rewards::Children(dataset) => Architectures::networks(&self.space, images(dataset)),
-            Rewards::Table(_) => Architectures::token_strings(&self.space),
+        match self.images() {
+            Some(images) => Architectures::networks(&self.space, images),
+            None => Architectures::token_strings(&self.space),
+        }
+    }
+
+    /// The architectures of the space, those that cost more than `config` allows being over a limit.
+    pub fn architectures_within<'a>(&'a self, config: &'a Config) -> Architectures<'a> {
+        let Config { limits, threads, .. } = *config;
+        match &config.recipe {
+            Some(recipe) => self.architectures().within(Bounds { limits, recipe, threads }),
+            None => self.architectures(),
+        }
+    }
+
+    /// The space in the course of a strategy's trials.
+    ///
+    /// # Errors
+    /// [`SpaceError`] if it cannot be cut.
+    pub fn stages(&self, config: &Config) -> Result<Stages, SpaceError> {
+        match &config.depth {
+            Some(depth) => Stages::growing(&self.space, depth),
+            None => Ok(Stages::whole(&self.space)),
         }
     }
 
@@ -181,14 +207,25 @@ fn open_space(source: &mut SpaceSource) -> Result<Space, SpaceError> {
     Ok(space)
 }
 
+/// The part of a space that is searched. Where it has one depth only, nothing is left to configure.
+fn cut(space: Space, depth: &mut Option<Depth>) -> Result<Space, SpaceError> {
+    let mut wanted = depth.take().unwrap_or_default();
+    let part = wanted.part_of(&space)?;
+    if space.depths().count() > 1 {
+        wanted.complete(&space);
+        *depth = Some(wanted);
+    }
+    Ok(part)
+}
+
 fn open_data(source: &mut DataSource) -> Result<Dataset, ProblemError> {
     let validation = source.validation.map_or(ValidationSplit::Standard, ValidationSplit::HoldOut);
-    let dataset = open_dataset(&source.source, validation)?;
-    agree("dataset", "data.digest", &source.source, digest(&dataset), &mut source.digest)?;
-    source.description = Some(dataset.to_string());
     if source.source != EMBEDDED {
         source.source = absolute(Path::new(&source.source));
     }
+    let dataset = open_dataset(&source.source, validation)?;
+    agree("dataset", "data.digest", &source.source, digest(&dataset), &mut source.digest)?;
+    source.description = Some(dataset.to_string());
     Ok(dataset)
 }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nasrl_search::clock::Span;
-use nasrl_search::config::Config;
 use nasrl_search::scheduler::{Listener, ListenerError};
 use nasrl_search::strategy::{Metrics, Strategy};
 use nasrl_search::{Status, Trial};
@@ -29,8 +28,8 @@ pub(crate) struct Progress {
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Progress {
-    pub(crate) fn new(config: &Config) -> Self {
-        let total = config.trials * config.series().len() as u64;
+    /// Nothing of so many trials is done.
+    pub(crate) fn new(total: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{wide_bar}\n{msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

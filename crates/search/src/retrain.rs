@@ -9,7 +9,7 @@ use nasrl_tensor::random::Key;
 
 use crate::Stop;
 use crate::clock::utc;
-use crate::run::Retrained;
+use crate::run::{Retrained, Variant};
 
 /// What to train anew.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Retraining<'a> {
     pub seed: u64,
     /// The trial that has the architecture.
     pub trial: u64,
+    /// What is different from training the child of the search as the run trains.
+    pub variant: &'a Variant,
     /// How many threads train.
     pub threads: usize,
 }
@@ -40,10 +42,9 @@ impl Retraining<'_> {
         stop: &Stop,
         on_epoch: &mut dyn FnMut(&Epoch),
     ) -> Result<(Retrained, Vec<u8>), TrainError> {
-        let Retraining { graph, dataset, recipe, seed, trial, threads } = *self;
-        let Key([low, high]) = Key::new(seed, trial, "retrain");
+        let Retraining { graph, dataset, recipe, seed, trial, variant, threads } = *self;
         let training = Training {
-            seed: u64::from(high) << 32 | u64::from(low),
+            seed: derived_seed(seed, trial, "retrain"),
             trial,
             threads,
             cancel: Some(stop.flag()),
@@ -60,8 +61,15 @@ impl Retraining<'_> {
             validation_accuracy: epochs.last().and_then(|epoch| epoch.validation_accuracy),
             test_accuracy,
             finished_at: utc(SystemTime::now()),
+            variant: variant.clone(),
             training_seconds: started.elapsed().as_secs_f64(),
         };
         Ok((retrained, weights.to_safetensors()))
     }
+}
+
+/// A seed for another training of a trial than that in the search.
+pub(crate) fn derived_seed(seed: u64, trial: u64, purpose: &str) -> u64 {
+    let Key([low, high]) = Key::new(seed, trial, purpose);
+    u64::from(high) << 32 | u64::from(low)
 }

@@ -25,7 +25,7 @@ pub use error::RunError;
 pub use ledger::{Ledger, LedgerError, LedgerProblem};
 pub use record::{RunRecord, read_config};
 pub use recorder::Recorder;
-pub use retrained::Retrained;
+pub use retrained::{Retrained, TrainedOn, Variant};
 pub use trials_csv::TrialsCsv;
 
 use std::ffi::OsString;
@@ -39,6 +39,7 @@ use nasrl_space::Space;
 use crate::atomic_file;
 use crate::clock::utc;
 use crate::config::Config;
+use crate::problem::Problem;
 
 /// A run that this process works on; no other can meanwhile.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl RunDirectory {
     pub fn create(
         path: &Path,
         config: &Config,
-        space: &Space,
+        problem: &Problem,
         existing: Existing,
     ) -> Result<RunDirectory, RunError> {
         let replaced = examine(path, existing)?;
@@ -101,7 +102,7 @@ impl RunDirectory {
         fs::create_dir_all(parent).map_err(io_error("create", parent))?;
         // Where tidying up fails as well, what went wrong first is what the user has to know.
         let filled = remove_leftover(&beside).and_then(|()| {
-            let filled = fill(&beside, config, space).and_then(|lock| {
+            let filled = fill(&beside, config, problem).and_then(|lock| {
                 if replaced.is_some() {
                     fs::remove_dir_all(path).map_err(io_error("remove", path))?;
                 }
@@ -137,7 +138,8 @@ impl RunDirectory {
         Ok(Ledger::open(&self.path.join(LEDGER))?)
     }
 
-    /// Refuses to go on with another configuration than the run began with.
+    /// Refuses to go on with another configuration than the run began with; `space` is that of
+    /// `config`, or that of the run where nothing can be opened.
     ///
     /// # Errors
     /// [`RunError::OtherSpace`], [`RunError::OtherConfig`] or [`RunError::ChangedConfig`].
@@ -151,7 +153,7 @@ impl RunDirectory {
         let path = self.path.clone();
         let fact = |name| Ok::<_, RunError>(ledger.fact(name)?.unwrap_or_default());
         let (expected, found) = (fact(facts::SPACE)?, space.digest().to_string());
-        if expected != found {
+        if expected != found && recorded.depth == config.depth {
             let definition = fact(facts::DEFINITION)?;
             let space_name = Space::from_toml(&definition, "").map(|space| space.name().to_owned());
             let (run_space, found) = (space_name.unwrap_or_default(), space.name().to_owned());
@@ -212,7 +214,9 @@ fn remove_leftover(beside: &Path) -> Result<(), RunError> {
 }
 
 /// Makes a directory that is a complete run without trials, and locks it.
-fn fill(folder: &Path, config: &Config, space: &Space) -> Result<File, RunError> {
+fn fill(folder: &Path, config: &Config, problem: &Problem) -> Result<File, RunError> {
+    let space = problem.space();
+    let images = problem.images().as_ref().map(facts::write_images).unwrap_or_default();
     for path in [folder.into(), folder.join(CONTROLLER), folder.join(BEST), folder.join(RETRAINED)]
     {
         fs::create_dir(&path).map_err(io_error("create", &path))?;
@@ -221,7 +225,7 @@ fn fill(folder: &Path, config: &Config, space: &Space) -> Result<File, RunError>
     let path = folder.join(CONFIG);
     atomic_file::write(&path, config.to_toml().as_bytes()).map_err(io_error("write", &path))?;
     let path = folder.join(TRIALS);
-    TrialsCsv::create(&path, space, &[]).map_err(io_error("write", &path))?;
+    TrialsCsv::create(&path, space, &[], 0).map_err(io_error("write", &path))?;
     let path = folder.join(LOG);
     File::create(&path).map_err(io_error("write", &path))?;
     Ledger::create(
@@ -231,6 +235,7 @@ fn fill(folder: &Path, config: &Config, space: &Space) -> Result<File, RunError>
             (facts::CREATED, &utc(SystemTime::now())),
             (facts::SPACE, &space.digest().to_string()),
             (facts::DEFINITION, &space.to_toml()),
+            (facts::IMAGES, &images),
             (facts::CONFIG, &facts::config_digest(config)),
         ],
     )?;

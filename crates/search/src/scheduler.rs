@@ -1,6 +1,7 @@
 //! Which trial runs when.
 //!
-//! A search is one sequence of trials: first those of the strategy, then those of the baseline.
+//! A search is one sequence of trials: first those of the strategy, then those of the baseline. The
+//! depth of networks goes by the number of a trial among those of its strategy.
 //! What a trial proposes depends on the configuration alone. Before the strategy's trial `t` is
 //! proposed it has learned from exactly its trials before `t - lag`, in order, and duplicates are
 //! told by trial order, trials in flight included. Jobs, threads and speed only decide what runs
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use nasrl_child::Epoch;
 
+use crate::depth::Stages;
 use crate::strategy::{Strategy, StrategyError};
 use crate::{Architectures, Evaluator, Proposed, Stop, Trial};
 use progression::Progression;
@@ -30,6 +32,10 @@ pub struct Plan<'a> {
     pub evaluator: &'a dyn Evaluator,
     /// The strategy, and after it the baseline if there is one.
     pub strategies: Vec<Box<dyn Strategy + 'a>>,
+    /// The space in the course of each strategy's trials.
+    pub stages: &'a Stages,
+    /// The number of the first trial.
+    pub first: u64,
     /// How many trials each of them has.
     pub trials: u64,
     /// How many of its latest trials a strategy that learns does not know of when it proposes.

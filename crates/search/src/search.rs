@@ -15,11 +15,8 @@ use crate::{Stop, Trial};
 ///
 /// # Errors
 /// [`StrategyError`] for hyperparameters that it cannot start with.
-pub fn strategies<'a>(
-    config: &Config,
-    space: &'a Space,
-) -> Result<Vec<Box<dyn Strategy + 'a>>, StrategyError> {
-    let random = || Box::new(Random::new(space, config.seed));
+pub fn strategies(config: &Config, space: &Space) -> Result<Vec<Box<dyn Strategy>>, StrategyError> {
+    let random = || Box::new(Random::new(config.seed));
     let mut strategies: Vec<Box<dyn Strategy>> = vec![match config.strategy {
         StrategyKind::Rl => {
             Box::new(ReinforceStrategy::new(space, &config.controller, config.seed)?)
@@ -46,13 +43,16 @@ pub fn search(
 ) -> Result<Ending, SearchError> {
     // A deadline beyond what the clock can tell is none.
     let deadline = config.max_time.and_then(|span| Instant::now().checked_add(span.duration()));
-    let architectures = problem.architectures();
+    let architectures = problem.architectures_within(config);
     let evaluator =
         problem.evaluator(config).map_err(|error| SearchError::Listener(error.into()))?;
+    let stages = problem.stages(config).map_err(|error| SearchError::Listener(error.into()))?;
     let plan = Plan {
         architectures: &architectures,
         evaluator: &*evaluator,
         strategies: strategies(config, problem.space())?,
+        stages: &stages,
+        first: 0,
         trials: config.trials,
         lag: config.lag,
         jobs: config.jobs,

@@ -6,7 +6,9 @@ mod reinforce;
 pub use random::Random;
 pub use reinforce::ReinforceStrategy;
 
-use nasrl_space::Tokens;
+use nasrl_space::{Space, Tokens};
+
+use crate::tuning::Setting;
 
 /// A strategy proposes architectures and learns from their rewards.
 ///
@@ -20,15 +22,20 @@ pub trait Strategy {
     /// Whether rewards change what it proposes. If not, it need not wait for them.
     fn learns(&self) -> bool;
 
-    /// What to try as its trial number `trial`, counted from 0 in steps of one; `None` once
-    /// nothing is left. `seen` tells whether it has proposed the architecture before.
+    /// What to try as its trial number `trial`, counted from 0 in steps of one, `within` its space
+    /// or that cut to fewer layers; `None` once nothing is left there. `rejected` tells whether it
+    /// has proposed the architecture before, or may not propose it as it is over a limit.
+    ///
+    /// A strategy that redraws asks for every draw once, in order, before it asks for anything
+    /// else.
     ///
     /// # Errors
     /// [`StrategyError`] if it has become unable to propose anything.
     fn propose(
         &mut self,
         trial: u64,
-        seen: &dyn Fn(&Tokens) -> bool,
+        within: &Space,
+        rejected: &dyn Fn(&Tokens) -> bool,
     ) -> Result<Option<Proposal>, StrategyError>;
 
     /// Learns the reward of one of its trials; they come in order.
@@ -52,11 +59,13 @@ pub trait Strategy {
 pub struct Proposal {
     /// One choice for each decision.
     pub tokens: Tokens,
+    /// The setting to train it with in place of the run's recipe.
+    pub setting: Option<Setting>,
     /// Their log-probability, in nats, for strategies that have one.
     pub log_probability: Option<f64>,
     /// The entropy of the distributions along them, in nats, for strategies that have one.
     pub entropy: Option<f64>,
-    /// How many were thrown away for this one, having been seen before.
+    /// How many were thrown away for this one, being rejected.
     pub redraws: u64,
     /// Whether the strategy forgot what it had learned just before.
     pub restarted: bool,

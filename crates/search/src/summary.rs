@@ -68,6 +68,7 @@ impl Summary<'_> {
             Column::numbers("evaluated"),
             Column::numbers("duplicates"),
             Column::numbers("failed"),
+            Column::numbers("draws over limits"),
             Column::numbers("mean reward"),
             Column::numbers("best reward"),
         ];
@@ -83,6 +84,7 @@ impl Summary<'_> {
                 count(|status| status == Status::Done),
                 count(|status| status == Status::Duplicate),
                 count(|status| matches!(status, Status::Failed(_))),
+                over_limits(&trials),
                 if rewards.is_empty() { String::new() } else { decimals(mean(&rewards)) },
                 if rewards.is_empty() { String::new() } else { decimals(best(&rewards)) },
             ]
@@ -126,6 +128,14 @@ impl fmt::Display for Summary<'_> {
 /// The rewards of all trials: duplicates share their original's, failures have theirs.
 fn rewards(trials: &[&Trial]) -> Vec<f64> {
     trials.iter().map(|trial| trial.reward).collect()
+}
+
+/// How many draws were over a limit, if any was.
+fn over_limits(trials: &[&Trial]) -> String {
+    match trials.iter().map(|trial| trial.proposed.over_limits).sum() {
+        0 => String::new(),
+        draws => grouped(draws),
+    }
 }
 
 fn decimals(number: f64) -> String {

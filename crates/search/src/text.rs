@@ -1,5 +1,7 @@
 //! Numbers and tables as text.
 
+use num_bigint::BigUint;
+
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
@@ -58,7 +60,10 @@ pub fn table(columns: &[Column], rows: impl Iterator<Item = Vec<String>>) -> Str
 
 /// A number with commas between thousands.
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    separated(&number.to_string())
+}
+
+fn separated(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -69,9 +74,54 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A number with commas between thousands, and from a million on what it is about, as
+/// `1,234,567 (about 1.2e6)`; with more than forty digits that alone.
+pub fn large(number: &BigUint) -> String {
+    let digits = number.to_string();
+    if digits.len() <= SHORT {
+        return separated(&digits);
+    }
+    match digits.len() <= READABLE {
+        true => format!("{} (about {})", separated(&digits), about(number)),
+        false => format!("about {}", about(number)),
+    }
+}
+
+/// The longest number that tells its size at a glance.
+const SHORT: usize = 6;
+/// The longest number that is worth reading in words.
+const READABLE: usize = 40;
+
+/// What a large number is about, as `6.5e17`; nothing where the number itself tells.
+pub fn about(number: &BigUint) -> String {
+    let digits = number.to_string();
+    if digits.len() <= SHORT {
+        return String::new();
+    }
+    let exponent = digits.len() - 1;
+    let leading: u32 = digits[..3].parse().expect("three digits");
+    match (leading + 5) / 10 {
+        100 => format!("1.0e{}", exponent + 1),
+        tenths => format!("{}.{}e{exponent}", tenths / 10, tenths % 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_of_large_numbers_are_seen_at_a_glance() {
+        for (number, text) in [
+            ("1296", "1,296"),
+            ("999999", "999,999"),
+            ("1250000", "1,250,000 (about 1.3e6)"),
+            ("999999999", "999,999,999 (about 1.0e9)"),
+            (&"7".repeat(50), "about 7.8e49"),
+        ] {
+            assert_eq!(large(&number.parse().unwrap()), text);
+        }
+    }
 
     #[test]
     fn thousands_are_apart() {

@@ -8,6 +8,7 @@ use nasrl_child::Epoch;
 use nasrl_space::{ArchitectureHash, Tokens};
 
 use crate::clock::utc;
+use crate::tuning::Setting;
 
 /// A trial with its result.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub struct Proposed {
     pub strategy: String,
     /// What the strategy chose.
     pub tokens: Tokens,
+    /// The setting that it is trained with in place of the run's recipe, where it is tuned.
+    pub setting: Option<Setting>,
     /// The identity of the architecture that they build.
     pub hash: ArchitectureHash,
     /// Trainable parameters; `None` where the tokens build no network.
@@ -50,8 +53,11 @@ pub struct Proposed {
     pub log_probability: Option<f64>,
     /// The entropy of the policy along the tokens, in nats, for strategies that have one.
     pub entropy: Option<f64>,
-    /// How many proposals the strategy threw away for this one, having seen them before.
+    /// How many proposals the strategy threw away for this one, as it had seen them before or they
+    /// were over a limit.
     pub redraws: u64,
+    /// How many proposals were over a limit, this one among them.
+    pub over_limits: u64,
     /// Whether the strategy forgot what it had learned just before.
     pub restarted: bool,
 }
@@ -87,7 +93,7 @@ pub enum Status {
 pub enum Failure {
     /// The tokens describe no network for these images, or are not in the table.
     Invalid,
-    /// The network is beyond what the computer can hold.
+    /// The network is over a limit, or beyond what the computer can hold.
     TooLarge,
     /// Training ran into infinite or undefined numbers.
     Nan,
@@ -147,9 +153,15 @@ impl Clock {
 pub struct UnknownStatus(String);
 
 impl Trial {
-    /// The trials with a result of their own, best first.
+    /// The trials of a search with a result of their own, best first. Those of tuning are others'
+    /// architectures, and mostly trained longer.
     pub fn ranking(trials: &[Trial]) -> Vec<&Trial> {
-        let done = trials.iter().filter(|trial| trial.status == Status::Done);
+        Trial::ranked(trials.iter().filter(|trial| trial.proposed.setting.is_none()))
+    }
+
+    /// Those with a result of their own, best first.
+    pub fn ranked<'a>(trials: impl Iterator<Item = &'a Trial>) -> Vec<&'a Trial> {
+        let done = trials.filter(|trial| trial.status == Status::Done);
         let mut ranking: Vec<&Trial> = done.collect();
         ranking.sort_by(|a, b| a.better_first(b));
         ranking

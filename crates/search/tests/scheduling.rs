@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nasrl_child::Epoch;
+use nasrl_search::depth::Stages;
 use nasrl_search::scheduler::{self, Ending, Plan, Reason, SearchError};
 use nasrl_search::strategy::{Metrics, Proposal, Strategy, StrategyError};
 use nasrl_search::{
@@ -48,11 +49,13 @@ impl Strategy for Scripted<'_> {
     fn propose(
         &mut self,
         trial: u64,
+        _: &Space,
         _: &dyn Fn(&Tokens) -> bool,
     ) -> Result<Option<Proposal>, StrategyError> {
         self.calls.borrow_mut().push(Call::Propose(trial));
         Ok(self.script.get(trial as usize).map(|number| Proposal {
             tokens: self.space.parse(&number.to_string()).unwrap(),
+            setting: None,
             log_probability: None,
             entropy: None,
             redraws: 0,
@@ -127,6 +130,8 @@ fn search(
         architectures: &architectures,
         evaluator,
         strategies: vec![Box::new(scripted)],
+        stages: &Stages::whole(&space),
+        first: 0,
         trials,
         lag: setup.lag,
         jobs: setup.jobs,

@@ -165,15 +165,25 @@ impl Space {
     /// This space with so many layers and no other depth.
     ///
     /// # Errors
-    /// [`SpaceError::Depth`] unless it is one of [`Space::depths`].
+    /// As [`Space::at_depths`].
     pub fn at_depth(&self, depth: usize) -> Result<Space, SpaceError> {
-        if !self.depths().contains(&depth) {
+        self.at_depths(depth..=depth)
+    }
+
+    /// This space with these depths and no other.
+    ///
+    /// # Errors
+    /// [`SpaceError::Depth`] unless all of them, and at least one, are of [`Space::depths`].
+    pub fn at_depths(&self, depths: RangeInclusive<usize>) -> Result<Space, SpaceError> {
+        let (least, most) = (*depths.start(), *depths.end());
+        let unknown = [least, most].into_iter().find(|depth| !self.depths().contains(depth));
+        if let Some(depth) = unknown.or((least > most).then_some(most)) {
             return Err(self.no_such_depth(depth));
         }
         let Some(network) = &self.network else { return Ok(self.clone()) };
         let mut network = Network::clone(network);
-        network.layers.truncate(depth);
-        network.least = depth;
+        network.layers.truncate(most);
+        network.least = least;
         Space::from_network(self.name.clone(), network)
     }
 

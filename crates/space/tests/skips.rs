@@ -1,6 +1,7 @@
 //! Spaces with skip connections, several depths and layers of several types.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use nasrl_space::{Graph, Image, Op, Sides, Space, SpaceError, Step, Tokens};
 use num_bigint::BigUint;
@@ -125,6 +126,17 @@ fn what_is_written_wrongly_is_refused_in_words() {
     let words = "found 1 layers, but the networks of space nas-rl-cnn have 6 to 20";
     assert_eq!(deeper.parse("3,3,24").unwrap_err().to_string(), words);
     assert!(matches!(deeper.at_depth(5), Err(SpaceError::Depth { found: 5, .. })));
+    let part = deeper.at_depths(8..=10).unwrap();
+    assert_eq!((part.depths(), part.count()), (8..=10, deeper.at_depth(10).unwrap().count()));
+    assert_eq!(part.at_depth(9).unwrap(), deeper.at_depth(9).unwrap());
+    for (depths, wrong) in [(5..=8, 5), (8..=21, 21), (RangeInclusive::new(9, 8), 8)] {
+        let refused = deeper.at_depths(depths);
+        assert!(matches!(refused, Err(SpaceError::Depth { found, .. }) if found == wrong));
+    }
+    assert!(matches!(
+        part.at_depth(6),
+        Err(SpaceError::Depth { found: 6, least: 8, most: 10, .. })
+    ));
 }
 
 #[test]

@@ -1,23 +1,28 @@
 //! `nasrl retrain`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use nasrl_child::data::{DataError, Dataset, Split, ValidationSource};
 use nasrl_child::{Recipe, TrainError};
 use nasrl_search::config::ConfigError;
 use nasrl_search::problem::Problem;
+use nasrl_search::recipes::{RecipeName, stretched};
 use nasrl_search::retrain::Retraining;
-use nasrl_search::run::{Recorder, RunDirectory, RunRecord};
-use nasrl_search::{Stop, Trial};
+use nasrl_search::run::{Recorder, RunDirectory, RunRecord, TrainedOn, Variant};
+use nasrl_search::tuning::Setting;
+use nasrl_search::{Proposed, Stop, Trial};
 
-use super::show::unknown_trial;
+use super::which::Which;
 use super::{cores, print_epoch, threads};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
 use crate::output::say;
 
 /// Train a child of a run anew and test it.
 ///
-/// It is trained by the recipe of the run, but from other random weights, and measured on the test
-/// images. Its weights are put in the run's folder `retrained`.
+/// It is trained from other random weights than in the search, and measured on the test images once,
+/// at the end. Its weights are put in the run's folder `retrained`. The last step of arXiv
+/// 1611.01578, section 4.1, is `--recipe final --tuned --add-filters 40`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the run.
@@ -27,7 +32,24 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N|best", default_value = "best")]
     trial: Which,
 
-    /// How many epochs to train. Default: retrain-epochs in the configuration of the run.
+    /// How it is trained.
+    #[arg(long, value_enum, default_value = "run")]
+    recipe: RecipeName,
+
+    /// With the setting that `nasrl tune` found best for this architecture and recipe.
+    #[arg(long)]
+    tuned: bool,
+
+    /// Give every convolution so many filters more.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    add_filters: usize,
+
+    /// Train on the validation images too; nothing is validated then.
+    #[arg(long)]
+    all: bool,
+
+    /// How many epochs to train. Default: retrain-epochs in the configuration of the run; 10, 50
+    /// and 300 for the recipes reference, paper and final.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
@@ -38,27 +60,6 @@ pub(crate) struct Arguments {
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
-}
-
-/// Which trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    Best,
-    Number(u64),
-}
-
-impl std::str::FromStr for Which {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Which, String> {
-        match text {
-            "best" => Ok(Which::Best),
-            number => number
-                .parse()
-                .map(Which::Number)
-                .map_err(|_| "expected the number of a trial, or `best`".to_owned()),
-        }
-    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> CommandResult {
@@ -72,34 +73,46 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         let run = arguments.run.display();
         return Err(refused(format!("{run} has its rewards from a table: there is no child")));
     };
-    let trial = choose(&record, arguments.trial)?;
-    let epochs = arguments.epochs.or(config.retrain_epochs).unwrap_or(recipe.epochs);
-    let recipe = Recipe { epochs, ..recipe.clone() };
+    let Proposed { trial, ref tokens, .. } = arguments.trial.of(&record)?.proposed;
+    let setting = arguments.tuned.then(|| arguments.setting(&record)).transpose()?;
+    let recipe = arguments.recipe(recipe, config.retrain_epochs, setting.as_ref());
     recipe.validate().map_err(|error| refused(ConfigError::from(error)))?;
-    let tokens = &record.trials[trial].proposed.tokens;
     let graph = problem.architectures().build(tokens).graph.map_err(refused)?;
-    let Some(graph) = &graph else {
+    let Some(graph) = graph else {
         return Err(refused(format!("space {} describes no networks", record.space.name())));
     };
-    let trial = record.trials[trial].proposed.trial;
+    let graph = &match arguments.add_filters {
+        0 => graph,
+        by => graph.widened(by).map_err(refused)?,
+    };
+    let (on, joined) = match arguments.all {
+        false => (TrainedOn::Training, None),
+        true => (TrainedOn::TrainingAndValidation, Some(joined(dataset).map_err(refused)?)),
+    };
+    let dataset = joined.as_ref().unwrap_or(dataset);
+    let variant = &Variant::new(arguments.recipe, setting.as_ref(), arguments.add_filters, on);
     if !arguments.json {
         say!("trial {trial}: {}", record.space.describe(tokens));
     }
     let threads = arguments.threads.unwrap_or_else(cores);
-    let retraining =
-        Retraining { graph, dataset, recipe: &recipe, seed: config.seed, trial, threads };
+    let (recipe, seed) = (&recipe, config.seed);
+    let retraining = Retraining { graph, dataset, recipe, seed, trial, variant, threads };
     let mut on_epoch = |epoch: &nasrl_child::Epoch| {
         if !arguments.json {
             print_epoch(epoch);
         }
     };
-    let (mut recorder, _) = Recorder::open(&run, ledger, problem.space()).map_err(failed)?;
+    let after_all = record.trials.last().map_or(0, |trial| trial.proposed.trial + 1);
+    let opened = Recorder::open(&run, ledger, problem.space(), after_all);
+    let (mut recorder, _) = opened.map_err(failed)?;
     let result = retraining.run(&Stop::new(), &mut on_epoch);
     let (retrained, weights) = result.map_err(|error: TrainError| failed(error))?;
     recorder.retrained(&retrained, &weights).map_err(failed)?;
     if arguments.json {
         let report = serde_json::json!({
             "trial": retrained.trial,
+            "variant": retrained.variant.to_string(),
+            "parameters": graph.parameters(),
             "epochs": retrained.epochs,
             "validation_accuracy": retrained.validation_accuracy,
             "test_accuracy": retrained.test_accuracy,
@@ -111,18 +124,49 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Done)
 }
 
-/// The index of the trial among those of the record.
-fn choose(record: &RunRecord, which: Which) -> Result<usize, CommandError> {
-    let trials = &record.trials;
-    let number = match which {
-        Which::Number(number) => number,
-        Which::Best => {
-            let best = Trial::ranking(trials).first().map(|trial| trial.proposed.trial);
-            best.ok_or_else(|| {
-                refused(format!("{} has no trial with a result yet", record.path.display()))
-            })?
+impl Arguments {
+    /// How to train, in a run with the recipe `run`.
+    fn recipe(&self, run: &Recipe, run_epochs: Option<usize>, setting: Option<&Setting>) -> Recipe {
+        let named = self.recipe.recipe(run);
+        let own = match self.recipe {
+            RecipeName::Run => run_epochs.unwrap_or(named.epochs),
+            _ => named.epochs,
+        };
+        let epochs = self.epochs.unwrap_or(own);
+        match (setting, self.recipe) {
+            (Some(setting), _) => setting.stretched(epochs).apply(run),
+            // The epochs of a run's own recipe are what its configuration says, whatever number.
+            (None, RecipeName::Run) => Recipe { epochs, ..named },
+            (None, _) => stretched(&named, epochs),
         }
-    };
-    let index = trials.iter().position(|trial| trial.proposed.trial == number);
-    index.ok_or_else(|| unknown_trial(record, number))
+    }
+
+    /// The best setting of the recipe for the architecture of the trial.
+    fn setting(&self, record: &RunRecord) -> Result<Setting, CommandError> {
+        let hash = self.trial.of(record)?.proposed.hash;
+        let suits = |trial: &&Trial| {
+            let setting = trial.proposed.setting.as_ref();
+            trial.proposed.hash == hash && setting.is_some_and(|s| s.recipe == self.recipe)
+        };
+        let best = Trial::ranked(record.trials.iter().filter(suits)).first().copied();
+        best.and_then(|trial| trial.proposed.setting).ok_or_else(|| {
+            let run = record.path.display();
+            refused(format!(
+                "this architecture was not tuned for the recipe {}: nasrl tune {run} --recipe {}",
+                self.recipe, self.recipe
+            ))
+        })
+    }
+}
+
+/// A dataset whose validation images are training images.
+fn joined(dataset: &Dataset) -> Result<Dataset, DataError> {
+    let Some(validation) = &dataset.validation else { return Ok(dataset.clone()) };
+    let images = [dataset.train.images(), validation.images()].concat();
+    let labels = [dataset.train.labels(), validation.labels()].concat();
+    let mut joined = dataset.clone();
+    joined.train = Arc::new(Split::new(dataset.shape, images, labels)?);
+    joined.validation = None;
+    joined.source.validation = ValidationSource::Absent;
+    Ok(joined)
 }

@@ -10,9 +10,11 @@ use std::time::SystemTime;
 use nasrl_search::Stop;
 use nasrl_search::clock::utc;
 use nasrl_search::config::{Config, Layers};
+use nasrl_search::depth::Depth;
 use nasrl_search::problem::Problem;
-use nasrl_search::run::{Existing, Recorder, RunDirectory, read_config};
+use nasrl_search::run::{Existing, Recorder, RunDirectory, RunRecord, read_config};
 use nasrl_search::search::search;
+use nasrl_search::text::large;
 use nasrl_space::Space;
 
 use crate::exit::{CommandResult, Exit, failed, refused};
@@ -60,7 +62,7 @@ fn begin(arguments: &Arguments) -> CommandResult {
     let path = arguments.out.clone().unwrap_or_else(|| default_path(problem.space()));
     let stop = Stop::on_signals().map_err(refused)?;
     let existing = if arguments.force { Existing::Replace } else { Existing::Refuse };
-    let created = RunDirectory::create(&path, &config, problem.space(), existing);
+    let created = RunDirectory::create(&path, &config, &problem, existing);
     let run = created.map_err(refused)?;
     work(&run, &config, &problem, &stop)
 }
@@ -74,6 +76,15 @@ fn resume(path: &Path, options: &Options) -> CommandResult {
     options.add_to(&mut layers).map_err(refused)?;
     let mut config = layers.resolve().map_err(refused)?;
     let run = RunDirectory::open(path).map_err(refused)?;
+    let record = RunRecord::read(path).map_err(refused)?;
+    if let Some(finished) = &record.finished_at {
+        let ledger = run.ledger().map_err(refused)?;
+        run.check(&ledger, &recorded, &config, &record.space).map_err(refused)?;
+        say!("This run was finished at {finished}; there is nothing left to do.\n");
+        let RunRecord { space, trials, retrained, .. } = &record;
+        ending::summarize(path, space, &config, trials, retrained);
+        return Ok(Exit::Done);
+    }
     let problem = Problem::open(&mut config).map_err(refused)?;
     run.check(&run.ledger().map_err(refused)?, &recorded, &config, problem.space())
         .map_err(refused)?;
@@ -96,13 +107,9 @@ fn carry_on(
     problem: &Problem,
     stop: &Stop,
 ) -> Result<Exit, Box<dyn Error>> {
-    let (mut recorder, known) = Recorder::open(run, run.ledger()?, problem.space())?;
-    if let Some(finished) = recorder.finished_at()? {
-        say!("This run was finished at {finished}; there is nothing left to do.\n");
-        return ending::summarize(run.path(), problem.space(), config, &known, &recorder);
-    }
+    let (mut recorder, known) = Recorder::open(run, run.ledger()?, problem.space(), 0)?;
     recorder.log(&format!("searching with {} results known", known.len()))?;
-    let mut progress = Progress::new(config);
+    let mut progress = Progress::new(config.trials * config.series().len() as u64);
     let ending = search(config, problem, (&mut recorder, known), stop, &mut progress);
     progress.finish();
     ending::conclude(run.path(), config, problem, &mut recorder, &ending?, stop)
@@ -114,8 +121,17 @@ fn introduce(run: &RunDirectory, config: &Config, problem: &Problem) {
         "space {}: {} decisions, {} token strings",
         space.name(),
         space.decisions().len(),
-        space.count()
+        large(&space.count())
     );
+    if let Some(Depth { start: Some(start), end: Some(end), step, period }) = &config.depth {
+        match start == end {
+            true => say!("{end} layers"),
+            false => say!("from {start} to {end} layers, {step} more after every {period} trials"),
+        }
+    }
+    if !config.limits.is_none() {
+        say!("at most {}", config.limits);
+    }
     say!("{}", problem.describe());
     let series = config.series();
     let epochs = config.recipe.as_ref().map(|recipe| match recipe.epochs {

@@ -5,9 +5,11 @@ mod trial;
 
 use std::path::PathBuf;
 
+use nasrl_search::Trial;
 use nasrl_search::run::RunRecord;
 use nasrl_search::summary::Summary;
 
+use super::tune::settings_table;
 use crate::exit::{CommandError, CommandResult, Exit, refused};
 use crate::output::{put, say};
 use policy::show_policy;
@@ -17,7 +19,8 @@ use trial::show_trial;
 ///
 /// Of a run: the best architectures, the strategies side by side, the children that were trained
 /// anew, and how likely the controller is to choose each value of each decision, on average over
-/// its choices of the other decisions.
+/// its choices of the other decisions. Of a trial: its architecture as a drawing, its costs, its
+/// epochs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The directory of the run.
@@ -39,6 +42,9 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Done)
 }
 
+/// How many settings of tuning are shown.
+const SETTINGS: usize = 5;
+
 fn show_run(record: &RunRecord) -> Result<(), CommandError> {
     let RunRecord { path, config, space, trials, retrained, unfinished, .. } = record;
     match &record.finished_at {
@@ -54,6 +60,11 @@ fn show_run(record: &RunRecord) -> Result<(), CommandError> {
     }
     say!("");
     put!("{}", Summary { space, trials, series: &config.series(), retrained });
+    let tuned = Trial::ranked(trials.iter().filter(|trial| trial.proposed.setting.is_some()));
+    if !tuned.is_empty() {
+        say!("\nBest settings of tuning:");
+        put!("{}", settings_table(tuned.into_iter().take(SETTINGS)));
+    }
     if let Some(mut policy) = record.policy().map_err(refused)? {
         say!("");
         show_policy(&mut policy)?;

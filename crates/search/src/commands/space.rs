@@ -1,10 +1,11 @@
 //! `nasrl space`
 
 use clap::Subcommand;
-use nasrl_search::text::{Column, table};
+use nasrl_search::text::{Column, about, large, table};
 use nasrl_space::{Decision, Image, Space, Value};
 use nasrl_tensor::random::{Key, Philox};
 
+use super::drawing;
 use crate::exit::{CommandError, CommandResult, Exit, refused};
 use crate::output::{put, say};
 
@@ -17,16 +18,20 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum SpaceCommand {
-    /// List the built-in spaces.
+    /// List the built-in spaces, with their numbers of layers and of token strings.
     List,
-    /// Print the decisions of a space, or the network that tokens build.
+    /// Print the decisions of a space, or draw the network that tokens build.
     Show {
         #[command(flatten)]
         space: SpaceArgument,
-        /// Print the network of these tokens: the value of each decision, in order, separated by
-        /// commas.
+        /// Draw the network of these tokens: the value of each decision, in order, separated by
+        /// commas, such as 3,64,3,64,3,32,3,64; layer by layer with slashes between where skips
+        /// are decided, such as "3,3,24 / 3,5,36,1 / 7,1,48,01".
         #[arg(long, value_name = "VALUES")]
         tokens: Option<String>,
+        /// Print every node of it in place of a drawing.
+        #[arg(long, requires = "tokens", conflicts_with = "export")]
+        nodes: bool,
         /// The height, width and channels of the images that the network is for.
         #[arg(long, value_name = "HxWxC", default_value = "28x28x1", value_parser = parse_image)]
         image: Image,
@@ -37,12 +42,13 @@ enum SpaceCommand {
         #[arg(long)]
         export: bool,
     },
-    /// Print how many token strings a space has.
+    /// Print how many token strings a space has; of a space of several depths, of the largest.
     Count {
         #[command(flatten)]
         space: SpaceArgument,
     },
-    /// Print token strings drawn uniformly, one a line.
+    /// Print token strings drawn uniformly, one a line; in a space of several depths, of the
+    /// largest.
     Sample {
         #[command(flatten)]
         space: SpaceArgument,
@@ -63,12 +69,19 @@ struct SpaceArgument {
     option: Option<String>,
     #[arg(hide = true, conflicts_with = "option")]
     operand: Option<String>,
+    /// The space with so many layers and no other number. Default: all that it has.
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
 }
 
 impl SpaceArgument {
     fn open(&self) -> Result<Space, CommandError> {
         let name = self.option.as_ref().or(self.operand.as_ref());
-        Space::open(name.map_or(DEFAULT_SPACE, String::as_str)).map_err(refused)
+        let space = Space::open(name.map_or(DEFAULT_SPACE, String::as_str)).map_err(refused)?;
+        match self.depth {
+            Some(depth) => space.at_depth(depth).map_err(refused),
+            None => Ok(space),
+        }
     }
 }
 
@@ -81,13 +94,14 @@ pub(crate) fn run(arguments: Arguments) -> CommandResult {
             put!("{}", space.open()?.to_toml());
         }
         SpaceCommand::Show { space, tokens: None, .. } => show_decisions(&space.open()?),
-        SpaceCommand::Show { space, tokens: Some(tokens), image, classes, export } => {
+        SpaceCommand::Show { space, tokens: Some(tokens), image, classes, nodes, export } => {
             let space = space.open()?;
             let tokens = space.parse(&tokens).map_err(refused)?;
             let graph = space.build(&tokens, image, classes).map_err(refused)?;
-            match export {
-                true => say!("{}", graph.to_json()),
-                false => put!("{}\n\n{graph}", space.describe(&tokens)),
+            match (export, nodes) {
+                (true, _) => say!("{}", graph.to_json()),
+                (false, true) => put!("{}\n\n{graph}", space.describe(&tokens)),
+                (false, false) => put!("{}\n\n{}", space.describe(&tokens), drawing(&graph)),
             }
         }
         SpaceCommand::Count { space } => say!("{}", space.open()?.count()),
@@ -103,16 +117,27 @@ pub(crate) fn run(arguments: Arguments) -> CommandResult {
 }
 
 fn list() -> Result<(), CommandError> {
-    let columns =
-        [Column::words("space"), Column::numbers("decisions"), Column::numbers("token strings")];
+    let columns = [
+        Column::words("space"),
+        Column::numbers("layers"),
+        Column::numbers("decisions"),
+        Column::numbers("about"),
+        Column::words("token strings"),
+    ];
     let mut rows = Vec::new();
     for name in Space::built_in() {
         let space = Space::open(name).map_err(refused)?;
-        rows.push(vec![
-            (*name).to_owned(),
-            space.decisions().len().to_string(),
-            space.count().to_string(),
-        ]);
+        for depth in space.depths() {
+            let space = space.at_depth(depth).map_err(refused)?;
+            let count = space.count();
+            rows.push(vec![
+                name.to_owned(),
+                depth.to_string(),
+                space.decisions().len().to_string(),
+                about(&count),
+                count.to_string(),
+            ]);
+        }
     }
     put!("{}", table(&columns, rows.into_iter()));
     say!("A TOML file can be given wherever a space is asked for.");
@@ -128,7 +153,11 @@ fn show_decisions(space: &Space) {
     let decisions = space.decisions().iter().enumerate();
     say!("space {}", space.name());
     put!("{}", table(&columns, decisions.map(row)));
-    say!("{} token strings", space.count());
+    let depths = space.depths();
+    if depths.clone().count() > 1 {
+        say!("{} to {} layers", depths.start(), depths.end());
+    }
+    say!("{} token strings", large(&space.count()));
 }
 
 /// Reads height, width and channels such as `32x32x3`.

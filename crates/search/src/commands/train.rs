@@ -21,12 +21,14 @@ use crate::output::say;
 /// once, at the end.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The space that the tokens are of: a built-in one (reference), or a TOML file.
+    /// The space that the tokens are of: a built-in one (`nasrl space list` lists them), or a TOML
+    /// file.
     #[arg(long, value_name = "NAME|FILE", default_value = "reference")]
     space: String,
 
     /// The architecture: the value of each decision, in order, separated by commas, such as
-    /// 3,64,3,64,3,32,3,64.
+    /// 3,64,3,64,3,32,3,64; layer by layer with slashes between where skips are decided, such as
+    /// "3,3,24 / 3,5,36,1 / 7,1,48,01", with any number of layers that the space has.
     #[arg(long, value_name = "VALUES")]
     tokens: String,
 
@@ -35,11 +37,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "embedded|DIR", default_value = EMBEDDED)]
     data: String,
 
-    /// How many passes over the training images. Default: 10.
+    /// How to train, apart from what is set: as in the reference implementation (Adam 0.001, no
+    /// augmentation), or as in arXiv 1611.01578, section 4.1 (paper: Nesterov momentum 0.9, 0.1,
+    /// weight decay 1e-4, whitening, crop and flip). Default: reference.
+    #[arg(long, value_name = "reference|paper")]
+    recipe: Option<String>,
+
+    /// How many passes over the training images. Default: 10, and 50 with --recipe paper.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<i64>,
 
-    /// How many images a step. Default: 128.
+    /// How many images a step. Default: 128, and 64 with --recipe paper.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch: Option<i64>,
 
@@ -147,10 +155,14 @@ fn require_writable(path: &Path) -> Result<(), String> {
     })
 }
 
-/// The reference repository's recipe with what was asked for.
+/// The recipe that was named, with what was asked for.
 fn recipe(arguments: &Arguments) -> Result<Recipe, CommandError> {
     let mut layers = Layers::new();
-    layers.set("recipe.epochs", EPOCHS, "default").map_err(refused)?;
+    match arguments.recipe.as_deref() {
+        None | Some("reference") => layers.set("recipe.epochs", EPOCHS, "default"),
+        Some(name) => layers.set("recipe", name, "--recipe"),
+    }
+    .map_err(refused)?;
     if let Some(path) = &arguments.config {
         layers.file(path).map_err(refused)?;
     }

@@ -76,6 +76,9 @@ pub enum ConfigError {
          them --epochs and --precision)"
     )]
     BesideTable,
+    /// A table and what only networks have.
+    #[error("the architectures of a table are no networks; leave out depth and limits")]
+    NetworksOfTable,
     /// Neither a table nor all that training needs.
     #[error("either a table or space, data and recipe are needed")]
     Incomplete,

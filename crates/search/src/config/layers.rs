@@ -17,8 +17,8 @@ use crate::Reward;
 /// What was configured so far; later layers win over earlier ones, key by key.
 ///
 /// `space`, `data` and `table` may be written as their `source` alone; naming a source drops what
-/// was found out about an earlier one. A table of another `kind` than before replaces the whole of
-/// what was there.
+/// was found out about an earlier one. `recipe` may be the name of one, `reference` or `paper`, and
+/// is all of it then. A table of another `kind` than before replaces the whole of what was there.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     values: Table,
@@ -111,6 +111,9 @@ impl Layers {
     }
 
     fn add(&mut self, mut values: Table) -> Result<(), Refused> {
+        if let Some(recipe @ Value::String(_)) = values.get_mut("recipe") {
+            *recipe = to_value(named_recipe(recipe)?);
+        }
         for key in ["space", "data", "table"] {
             if let Some(value @ Value::String(_)) = values.get_mut(key) {
                 let source = std::mem::replace(value, Value::Boolean(false));
@@ -166,6 +169,18 @@ impl Layers {
             defaults.push(("recipe", to_value(recipe)));
         }
         Ok(defaults.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+}
+
+/// The recipe of a name. The reference's has as many epochs as is the default of a search.
+fn named_recipe(name: &Value) -> Result<Recipe, Refused> {
+    match name.as_str() {
+        Some("reference") => Ok(Recipe { epochs: EPOCHS, ..Recipe::reference() }),
+        Some("paper") => Ok(Recipe::paper()),
+        _ => Err(Refused {
+            key: "recipe".to_owned(),
+            reason: format!("{name} is not known; there are the recipes reference and paper"),
+        }),
     }
 }
 

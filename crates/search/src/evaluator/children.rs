@@ -1,7 +1,7 @@
 //! Rewards from children that are trained in this process.
 
 use nasrl_child::data::Dataset;
-use nasrl_child::{Epoch, Recipe, TrainError, Training, train};
+use nasrl_child::{Epoch, Recipe, TrainError, Training, requirements, train};
 use nasrl_space::Graph;
 use nasrl_tensor::{Cpu, Memory};
 
@@ -28,15 +28,20 @@ impl<'a> ChildEvaluator<'a> {
         ChildEvaluator { dataset, recipe, reward, seed, threads, memory: memory::installed() }
     }
 
-    /// Why a network can never be trained here, if its weights and their gradients alone are beyond
-    /// the memory: systems that hand out more memory than they have kill who then uses it.
+    /// Why a network can never be trained here, if it needs more than the memory: systems that hand
+    /// out more memory than they have kill who then uses it.
     fn refuse(&self, graph: &Graph) -> Option<String> {
         let memory = self.memory?;
-        let needed = graph.parameters().saturating_mul(2 * size_of::<f32>() as u64);
+        // Weights and gradients come first: what they alone do not fit into can be beyond counting.
+        let least = graph.parameters().saturating_mul(2 * size_of::<f32>() as u64);
+        let needed = match least > memory {
+            true => least,
+            false => requirements(graph, &self.recipe, self.threads).ok()?.bytes as u64,
+        };
         (needed > memory).then(|| {
             format!(
-                "weights and gradients take {needed} bytes, the memory has {memory}; leave such \
-                 networks out of the space"
+                "training takes {needed} bytes, the memory has {memory}; leave such networks out of \
+                 the space, or set --max-memory"
             )
         })
     }
@@ -58,20 +63,31 @@ impl Evaluator for ChildEvaluator<'_> {
             on_epoch: Some(&mut |epoch| report(epoch)),
             ..Training::default()
         };
-        let trained = match train(graph, &self.recipe, self.dataset, training) {
-            Ok(trained) => trained,
-            Err(TrainError::Cancelled) => return Outcome::Stopped,
-            Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
-        };
-        let accuracies: Vec<f64> =
-            trained.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).collect();
-        Outcome::Done(Measurement {
-            reward: self.reward.of(&accuracies).unwrap_or(f64::NAN),
-            validation_accuracy: accuracies.last().copied(),
-            weights: Some(trained.weights.to_safetensors()),
-            device: Some(Cpu::serial().name()),
-        })
+        train_and_measure(graph, &self.recipe, self.dataset, training, self.reward)
     }
+}
+
+/// Trains a network; the validation images decide its reward.
+pub(crate) fn train_and_measure(
+    graph: &Graph,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    training: Training<'_>,
+    reward: Reward,
+) -> Outcome {
+    let trained = match train(graph, recipe, dataset, training) {
+        Ok(trained) => trained,
+        Err(TrainError::Cancelled) => return Outcome::Stopped,
+        Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
+    };
+    let accuracies: Vec<f64> =
+        trained.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).collect();
+    Outcome::Done(Measurement {
+        reward: reward.of(&accuracies).unwrap_or(f64::NAN),
+        validation_accuracy: accuracies.last().copied(),
+        weights: Some(trained.weights.to_safetensors()),
+        device: Some(Cpu::serial().name()),
+    })
 }
 
 /// What the failure of a child is called.

@@ -2,10 +2,15 @@
 
 use toml::{Table, Value};
 
+use nasrl_space::Image;
+
+use crate::Images;
 use crate::config::Config;
 
 pub(super) const SPACE: &str = "space";
 pub(super) const DEFINITION: &str = "space_definition";
+/// The height, width and channels of images, and the number of classes, with spaces between.
+pub(super) const IMAGES: &str = "images";
 pub(super) const CONFIG: &str = "configuration";
 pub(super) const VERSION: &str = "version";
 pub(super) const CREATED: &str = "created_at";
@@ -14,6 +19,19 @@ pub(super) const FINISHED: &str = "finished_at";
 /// A hash of what the result of the search depends on.
 pub(super) fn config_digest(config: &Config) -> String {
     blake3::hash(config.relevant().to_toml().as_bytes()).to_hex().to_string()
+}
+
+/// What networks are built for, as text.
+pub(super) fn write_images(images: &Images) -> String {
+    let Images { shape: Image { height, width, channels }, classes } = *images;
+    format!("{height} {width} {channels} {classes}")
+}
+
+/// What networks are built for, from such a text; `None` where it is something else.
+pub(super) fn read_images(text: &str) -> Option<Images> {
+    let numbers: Option<Vec<usize>> = text.split(' ').map(|number| number.parse().ok()).collect();
+    let [height, width, channels, classes] = numbers?.try_into().ok()?;
+    Some(Images { shape: Image { height, width, channels }, classes })
 }
 
 /// The first key that two configurations have different values for, and the values.

@@ -26,7 +26,7 @@ pub struct Ledger {
 }
 
 /// `user_version` of the database.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// How long to wait for another process that has locked the database, as a backup may.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,19 +38,25 @@ const SCHEMA: &str = "
         hash TEXT NOT NULL, params INTEGER, flops INTEGER, validation_accuracy REAL, reward REAL,
         duplicate_of INTEGER, log_probability REAL, entropy REAL, redraws INTEGER NOT NULL,
         restarted INTEGER NOT NULL, detail TEXT, started_at TEXT, finished_at TEXT,
-        evaluation_seconds REAL, images_per_second REAL, evaluated_on TEXT);
+        evaluation_seconds REAL, images_per_second REAL, evaluated_on TEXT,
+        over_limits INTEGER NOT NULL, setting TEXT);
+    -- Each grid of settings that was tried, and the numbers that its trials have.
+    CREATE TABLE tunings (
+        first INTEGER PRIMARY KEY, count INTEGER NOT NULL, grid TEXT UNIQUE NOT NULL);
     CREATE TABLE epochs (
         trial INTEGER NOT NULL, epoch INTEGER NOT NULL, loss REAL NOT NULL,
         training_accuracy REAL NOT NULL, validation_accuracy REAL, images_per_second REAL NOT NULL,
         PRIMARY KEY (trial, epoch)) WITHOUT ROWID;
     CREATE TABLE retrained (
         trial INTEGER NOT NULL, epochs INTEGER NOT NULL, validation_accuracy REAL,
-        test_accuracy REAL, finished_at TEXT NOT NULL, training_seconds REAL NOT NULL);
+        test_accuracy REAL, finished_at TEXT NOT NULL, training_seconds REAL NOT NULL,
+        variant TEXT NOT NULL);
 ";
 
 const INSERT_TRIAL: &str = "
     INSERT OR REPLACE INTO trials VALUES
-        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+        ?21, ?22)";
 
 impl Ledger {
     /// A new ledger with these facts about the run, complete when this returns.
@@ -225,17 +231,21 @@ impl Ledger {
                 images_per_second: row.get("images_per_second")?,
             })
         })?;
+        let setting: Option<String> = row.get("setting")?;
+        let setting = setting.map(|setting| setting.parse()).transpose();
         Ok(Trial {
             proposed: Proposed {
                 trial,
                 strategy: row.get("strategy")?,
                 tokens: space.parse(&text("tokens")?).map_err(|error| wrong(&error))?,
+                setting: setting.map_err(|error| wrong(&error))?,
                 hash: text("hash")?.parse().map_err(|error| wrong(&error))?,
                 params: row.get("params")?,
                 flops: row.get("flops")?,
                 log_probability: row.get("log_probability")?,
                 entropy: row.get("entropy")?,
                 redraws: row.get("redraws")?,
+                over_limits: row.get("over_limits")?,
                 restarted: row.get("restarted")?,
             },
             status: text("status")?.parse().map_err(|error| wrong(&error))?,
@@ -254,6 +264,23 @@ impl Ledger {
         })
     }
 
+    /// The number of the first trial of a grid of so many settings: that which it was given before,
+    /// or else the next that no trial and no other grid has.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if the file cannot be written.
+    pub fn first_of_tuning(&self, grid: &str, count: u64) -> Result<u64, LedgerError> {
+        in_file(&self.path, || {
+            let insert = "
+                INSERT OR IGNORE INTO tunings SELECT 1 + max(
+                    (SELECT coalesce(max(trial), -1) FROM trials),
+                    (SELECT coalesce(max(first + count - 1), -1) FROM tunings)), ?2, ?1";
+            self.connection.execute(insert, params![grid, count])?;
+            let query = "SELECT first FROM tunings WHERE grid = ?1";
+            Ok(self.connection.query_row(query, [grid], |row| row.get(0))?)
+        })
+    }
+
     /// Records a child that was trained again.
     ///
     /// # Errors
@@ -261,7 +288,7 @@ impl Ledger {
     pub fn add_retrained(&self, retrained: &Retrained) -> Result<(), LedgerError> {
         in_file(&self.path, || {
             self.connection.execute(
-                "INSERT INTO retrained VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO retrained VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     retrained.trial,
                     retrained.epochs,
@@ -269,6 +296,7 @@ impl Ledger {
                     retrained.test_accuracy,
                     retrained.finished_at,
                     retrained.training_seconds,
+                    retrained.variant.to_string(),
                 ],
             )?;
             Ok(())
@@ -290,6 +318,7 @@ impl Ledger {
                     test_accuracy: row.get("test_accuracy")?,
                     finished_at: row.get("finished_at")?,
                     training_seconds: row.get("training_seconds")?,
+                    variant: row.get::<_, String>("variant")?.into(),
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -327,6 +356,8 @@ fn insert(
         clock.evaluation_seconds,
         clock.images_per_second,
         clock.evaluated_on,
+        proposed.over_limits,
+        proposed.setting.map(|setting| setting.to_string()),
     ])?;
     Ok(())
 }

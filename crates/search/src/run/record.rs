@@ -12,8 +12,8 @@ use super::{
     BEST, Best, CONFIG, CONTROLLER, LEDGER, Ledger, POLICY, Retrained, RunError, facts, io_error,
     require_run,
 };
-use crate::Trial;
 use crate::config::{Config, Layers};
+use crate::{Images, Trial};
 
 /// A run to look at, whether or not a process works on it.
 #[derive(Debug)]
@@ -24,7 +24,9 @@ pub struct RunRecord {
     pub config: Config,
     /// Its space; that of a table if it has one.
     pub space: Space,
-    /// Its trials.
+    /// What its networks are built for; `None` with a table.
+    pub images: Option<Images>,
+    /// Its trials, those of tuning last.
     pub trials: Vec<Trial>,
     /// The children that were trained again.
     pub retrained: Vec<Retrained>,
@@ -48,6 +50,7 @@ impl RunRecord {
         Ok(RunRecord {
             path: path.into(),
             config,
+            images: ledger.fact(facts::IMAGES)?.as_deref().and_then(facts::read_images),
             trials: ledger.trials(&space)?,
             retrained: ledger.retrained()?,
             unfinished: ledger.unfinished()?,

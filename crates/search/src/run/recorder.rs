@@ -34,7 +34,8 @@ pub struct Recorder<'a> {
 const SAVE_EVERY: Duration = Duration::from_secs(10);
 
 impl<'a> Recorder<'a> {
-    /// Goes on with a run, and returns the trials that have a result.
+    /// Goes on with a run, and returns the trials that have a result. `first` is the number of the
+    /// first trial of what is to be recorded.
     ///
     /// # Errors
     /// [`RunError`] if something of the run cannot be read or written.
@@ -42,11 +43,13 @@ impl<'a> Recorder<'a> {
         run: &RunDirectory,
         ledger: Ledger,
         space: &'a Space,
+        first: u64,
     ) -> Result<(Self, Vec<Trial>), RunError> {
         let path = run.path().to_owned();
         let known = ledger.trials(space)?;
         let csv = path.join(TRIALS);
-        let trials = TrialsCsv::create(&csv, space, &known).map_err(io_error("write", &csv))?;
+        let trials = TrialsCsv::create(&csv, space, &known, first);
+        let trials = trials.map_err(io_error("write", &csv))?;
         let folder = path.join(BEST);
         let best = Best::open(&folder, &known).map_err(io_error("write", &folder))?;
         let file = path.join(LOG);
@@ -69,7 +72,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// [`RunError`].
     pub fn retrained(&mut self, retrained: &Retrained, weights: &[u8]) -> Result<(), RunError> {
-        let file = Best::file(&self.path.join(RETRAINED), retrained.trial);
+        let file = self.path.join(RETRAINED).join(retrained.file_name());
         atomic_file::write(&file, weights).map_err(io_error("write", &file))?;
         self.ledger.add_retrained(retrained)?;
         let test = retrained.test_accuracy.map_or("none".to_owned(), |test| test.to_string());
@@ -118,8 +121,10 @@ impl<'a> Recorder<'a> {
 impl Listener for Recorder<'_> {
     fn started(&mut self, proposed: &Proposed) -> Result<(), ListenerError> {
         self.ledger.start(self.space, proposed)?;
-        let Proposed { trial, strategy, tokens, .. } = proposed;
-        Ok(self.log(&format!("trial {trial} of {strategy}: {}", self.space.format(tokens)))?)
+        let Proposed { trial, strategy, tokens, setting, .. } = proposed;
+        let setting = setting.map(|setting| format!(", {setting}")).unwrap_or_default();
+        let tokens = self.space.format(tokens);
+        Ok(self.log(&format!("trial {trial} of {strategy}: {tokens}{setting}"))?)
     }
 
     fn epoch(&mut self, trial: u64, epoch: &Epoch) {

@@ -21,7 +21,7 @@ pub struct TrialsCsv {
     early: BTreeMap<u64, Vec<u8>>,
 }
 
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 21] = [
     "trial",
     "strategy",
     "status",
@@ -35,7 +35,9 @@ const COLUMNS: [&str; 19] = [
     "log_probability",
     "entropy",
     "redraws",
+    "over_limits",
     "restarted",
+    "setting",
     "started_at",
     "finished_at",
     "evaluation_seconds",
@@ -44,14 +46,17 @@ const COLUMNS: [&str; 19] = [
 ];
 
 impl TrialsCsv {
-    /// Replaces the file by one of these trials.
+    /// Replaces the file by one of these trials. Numbers below `first` that have none will have
+    /// none: they belong to settings that were to be tried and were not.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn create(path: &Path, space: &Space, trials: &[Trial]) -> io::Result<TrialsCsv> {
-        let mut early: BTreeMap<u64, Vec<u8>> =
-            trials.iter().map(|trial| (trial.proposed.trial, row(space, trial))).collect();
-        let (mut content, mut next) = (line(&COLUMNS.map(str::to_owned)), 0);
+    pub fn create(path: &Path, space: &Space, trials: &[Trial], first: u64) -> io::Result<Self> {
+        let rows = trials.iter().map(|trial| (trial.proposed.trial, row(space, trial)));
+        let mut before: BTreeMap<u64, Vec<u8>> = rows.collect();
+        let mut early = before.split_off(&first);
+        let (mut content, mut next) = (line(&COLUMNS.map(str::to_owned)), first);
+        content.extend(before.into_values().flatten());
         while let Some(row) = early.remove(&next) {
             content.extend(row);
             next += 1;
@@ -92,7 +97,9 @@ fn row(space: &Space, trial: &Trial) -> Vec<u8> {
         or_empty(proposed.log_probability),
         or_empty(proposed.entropy),
         proposed.redraws.to_string(),
+        proposed.over_limits.to_string(),
         u8::from(proposed.restarted).to_string(),
+        or_empty(proposed.setting),
         clock.started_at.clone(),
         clock.finished_at.clone(),
         or_empty(clock.evaluation_seconds),

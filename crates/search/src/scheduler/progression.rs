@@ -32,8 +32,8 @@ pub(super) struct Progression<'p, 'scope, 'env> {
     closed: Vec<Series<'p>>,
     exhausted: Vec<(String, u64)>,
     next_trial: u64,
-    /// The first trial of every architecture.
-    firsts: HashMap<ArchitectureHash, u64>,
+    /// The first trial of every architecture, of every setting of it.
+    firsts: HashMap<(ArchitectureHash, Option<String>), u64>,
     running: HashMap<u64, Running>,
     /// Duplicates of trials that are running, by the latter.
     waiting: HashMap<u64, Vec<Proposed>>,
@@ -59,6 +59,7 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
     ) -> Self {
         let upcoming = std::mem::take(&mut plan.strategies).into();
         let mut progression = Progression {
+            next_trial: plan.first,
             plan,
             listener,
             scope,
@@ -68,7 +69,6 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             current: None,
             closed: Vec::new(),
             exhausted: Vec::new(),
-            next_trial: 0,
             firsts: HashMap::new(),
             running: HashMap::new(),
             waiting: HashMap::new(),
@@ -132,20 +132,19 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
     /// Proposes one trial, or turns to the next strategy; `false` if neither is possible now.
     fn advance(&mut self) -> Result<bool, SearchError> {
         let Some(series) = &mut self.current else { return Ok(false) };
-        let Plan { trials, lag, architectures, .. } = self.plan;
-        match series.propose(trials, lag, architectures, &self.results)? {
+        match series.propose(&self.plan, &self.results)? {
             Turn::Blocked => return Ok(false),
             Turn::Complete => self.turn_over(),
             Turn::Exhausted => {
                 self.exhausted.push((series.strategy.name().to_owned(), series.proposed()));
                 self.turn_over();
             }
-            Turn::Proposal(proposal) => {
+            Turn::Proposal(proposal, over) => {
                 let name = series.strategy.name();
                 if !self.plan.known.contains_key(&self.next_trial) {
                     self.listener.learned(&*series.strategy).map_err(SearchError::Listener)?;
                 }
-                self.take(proposal, name)?;
+                self.take(proposal, over, name)?;
             }
         }
         Ok(true)
@@ -158,10 +157,11 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
         self.current = next.map(|strategy| Series::new(strategy, self.next_trial));
     }
 
-    /// Makes a proposal a trial: known, a duplicate, or to be evaluated.
-    fn take(&mut self, proposal: Proposal, strategy: &str) -> Result<(), SearchError> {
-        let Proposal { tokens, log_probability, entropy, redraws, restarted } = proposal;
-        let Architecture { hash, graph } = self.plan.architectures.build(&tokens);
+    /// Makes a proposal a trial: known, a duplicate, or to be evaluated. `over` others were over a
+    /// limit.
+    fn take(&mut self, proposal: Proposal, over: u64, strategy: &str) -> Result<(), SearchError> {
+        let Proposal { tokens, setting, log_probability, entropy, redraws, restarted } = proposal;
+        let Architecture { hash, excess, graph } = self.plan.architectures.build(&tokens);
         let built = graph.as_ref().ok().and_then(Option::as_ref);
         let proposed = Proposed {
             trial: self.next_trial,
@@ -170,13 +170,16 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             params: built.map(Graph::parameters),
             flops: built.map(Graph::flops),
             tokens,
+            setting,
             log_probability,
             entropy,
             redraws,
+            over_limits: over + u64::from(excess.is_some()),
             restarted,
         };
         self.next_trial += 1;
-        let first = *self.firsts.entry(hash).or_insert(proposed.trial);
+        let identity = (hash, setting.map(|setting| setting.to_string()));
+        let first = *self.firsts.entry(identity).or_insert(proposed.trial);
         if let Some(known) = self.plan.known.remove(&proposed.trial) {
             return self.recall(known, &proposed);
         }
@@ -189,13 +192,12 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
                 }
             };
         }
-        match graph {
-            Ok(graph) => self.start(proposed, graph),
-            Err(refused) => {
-                let reason = refused.to_string();
-                self.finish(failed(proposed, Failure::Invalid, reason, Clock::now()), None)
-            }
-        }
+        let (failure, reason) = match (graph, excess) {
+            (Ok(graph), None) => return self.start(proposed, graph),
+            (Ok(_), Some(excess)) => (Failure::TooLarge, excess.to_string()),
+            (Err(refused), _) => (Failure::Invalid, refused.to_string()),
+        };
+        self.finish(failed(proposed, failure, reason, Clock::now()), None)
     }
 
     fn recall(&mut self, known: Trial, proposed: &Proposed) -> Result<(), SearchError> {
@@ -213,7 +215,8 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
 
     fn start(&mut self, proposed: Proposed, graph: Option<Graph>) -> Result<(), SearchError> {
         self.listener.started(&proposed).map_err(SearchError::Listener)?;
-        let work = Work { trial: proposed.trial, tokens: proposed.tokens.clone(), graph };
+        let Proposed { trial, ref tokens, setting, .. } = proposed;
+        let work = Work { trial, tokens: tokens.clone(), setting, graph };
         let started_at = utc(SystemTime::now());
         self.running.insert(work.trial, Running { proposed, started_at, epochs: Vec::new() });
         let (evaluator, abandon) = (self.plan.evaluator, self.abandon);

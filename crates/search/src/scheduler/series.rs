@@ -1,11 +1,13 @@
 //! The trials of one strategy.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 
 use nasrl_space::{ArchitectureHash, Tokens};
 
+use super::Plan;
+use crate::Trial;
 use crate::strategy::{Proposal, Strategy, StrategyError};
-use crate::{Architectures, Trial};
 
 /// A strategy and how far it has come. Its trials are numbered from `first` in the search and from
 /// 0 for the strategy.
@@ -14,13 +16,15 @@ pub(super) struct Series<'a> {
     first: u64,
     proposed: u64,
     observed: u64,
+    /// The stage of the space that its latest trial was of.
+    stage: usize,
     seen: HashSet<ArchitectureHash>,
 }
 
 /// What a series has to say when asked for its next trial.
 pub(super) enum Turn {
-    /// This is next.
-    Proposal(Proposal),
+    /// This is next, after so many others that were over a limit.
+    Proposal(Proposal, u64),
     /// An earlier trial has to be finished first.
     Blocked,
     /// All trials were proposed.
@@ -31,7 +35,7 @@ pub(super) enum Turn {
 
 impl<'a> Series<'a> {
     pub(super) fn new(strategy: Box<dyn Strategy + 'a>, first: u64) -> Self {
-        Series { strategy, first, proposed: 0, observed: 0, seen: HashSet::new() }
+        Series { strategy, first, proposed: 0, observed: 0, stage: 0, seen: HashSet::new() }
     }
 
     /// How many trials it has proposed.
@@ -39,28 +43,43 @@ impl<'a> Series<'a> {
         self.proposed
     }
 
-    /// Its next proposal, if it has not proposed `trials` already, learned from exactly its trials
-    /// before the latest `lag`.
+    /// Its next proposal, if it has not proposed all of the plan's trials already, learned from
+    /// exactly its trials before the latest `lag`.
     pub(super) fn propose(
         &mut self,
-        trials: u64,
-        lag: u64,
-        architectures: &Architectures<'_>,
+        plan: &Plan<'_>,
         results: &BTreeMap<u64, Trial>,
     ) -> Result<Turn, StrategyError> {
+        let Plan { trials, lag, architectures, stages, .. } = *plan;
         if self.proposed == trials {
             return Ok(Turn::Complete);
         }
         if self.strategy.learns() && !self.observe(self.proposed.saturating_sub(lag), results)? {
             return Ok(Turn::Blocked);
         }
-        let seen = |tokens: &Tokens| self.seen.contains(&architectures.hash(tokens));
-        let Some(proposal) = self.strategy.propose(self.proposed, &seen)? else {
-            return Ok(Turn::Exhausted);
+        self.stage = self.stage.max(stages.stage_of(self.proposed));
+        // Whether each token string that the strategy asked for is over a limit.
+        let asked = RefCell::new(Vec::new());
+        let rejected = |tokens: &Tokens| {
+            let identity = architectures.identify(tokens);
+            let is_over = identity.excess.is_some();
+            asked.borrow_mut().push(is_over);
+            is_over || self.seen.contains(&identity.hash)
         };
-        self.seen.insert(architectures.hash(&proposal.tokens));
+        let proposal = loop {
+            let within = stages.space(self.stage);
+            match self.strategy.propose(self.proposed, within, &rejected)? {
+                Some(proposal) => break proposal,
+                None if self.stage + 1 < stages.count() => self.stage += 1,
+                None => return Ok(Turn::Exhausted),
+            }
+            asked.borrow_mut().clear();
+        };
+        let redraws = usize::try_from(proposal.redraws).unwrap_or(usize::MAX);
+        let over = asked.into_inner().into_iter().take(redraws).filter(|&is_over| is_over).count();
+        self.seen.insert(architectures.identify(&proposal.tokens).hash);
         self.proposed += 1;
-        Ok(Turn::Proposal(proposal))
+        Ok(Turn::Proposal(proposal, over as u64))
     }
 
     /// Learns from its trials before number `end`; whether all of them had results.

@@ -6,12 +6,14 @@ use std::time::Instant;
 use nasrl_child::Epoch;
 use nasrl_space::{Graph, Tokens};
 
+use crate::tuning::Setting;
 use crate::{Evaluator, Failure, Job, Outcome, Stop, panics};
 
 /// What a thread has to evaluate.
 pub(super) struct Work {
     pub(super) trial: u64,
     pub(super) tokens: Tokens,
+    pub(super) setting: Option<Setting>,
     pub(super) graph: Option<Graph>,
 }
 
@@ -28,8 +30,8 @@ pub(super) fn evaluate(
     stop: &Stop,
     messages: &Sender<Message>,
 ) {
-    let Work { trial, ref tokens, ref graph } = *work;
-    let job = Job { trial, tokens, graph: graph.as_ref() };
+    let Work { trial, ref tokens, ref setting, ref graph } = *work;
+    let job = Job { trial, tokens, setting: setting.as_ref(), graph: graph.as_ref() };
     // Nobody listens any more once the search has ended by an error.
     let tell = |message| drop(messages.send(message));
     let report = |epoch: &Epoch| tell(Message::Epoch { trial, epoch: *epoch });

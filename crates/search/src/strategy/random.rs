@@ -5,49 +5,30 @@ use nasrl_tensor::random::{Key, Philox};
 
 use super::{Metrics, Proposal, Strategy, StrategyError};
 
-/// Draws token strings uniformly and never proposes an architecture twice.
+/// Draws token strings uniformly and never proposes a rejected one: no architecture twice.
 ///
 /// What it draws for a trial depends on the seed, the number of the trial and what it drew before:
 /// as a baseline it makes the same draws as on its own.
 #[derive(Debug)]
-pub struct Random<'a> {
-    space: &'a Space,
+pub struct Random {
     seed: u64,
     rewards: Vec<f64>,
 }
 
-/// Draws before the rest of the space is enumerated. Where a thousandth of the space is unseen, all
-/// of them miss with a probability of 2 %.
+/// Draws before the rest of the space is enumerated. Where a thousandth of the space is left, all of
+/// them miss with a probability of 2 %.
 const DRAWS: usize = 4_096;
 /// Larger spaces are not enumerated: they count as exhausted when all draws miss.
 const ENUMERABLE: u32 = 1 << 20;
 
-impl<'a> Random<'a> {
-    /// Random search of a space.
-    pub fn new(space: &'a Space, seed: u64) -> Self {
-        Random { space, seed, rewards: Vec::new() }
-    }
-
-    fn draw(&self, stream: &mut Philox, seen: &dyn Fn(&Tokens) -> bool) -> Option<(Tokens, u64)> {
-        for redraws in 0..DRAWS as u64 {
-            let tokens = self.space.sample(stream);
-            if !seen(&tokens) {
-                return Some((tokens, redraws));
-            }
-        }
-        if self.space.count() > ENUMERABLE.into() {
-            return None;
-        }
-        let mut left: Vec<Tokens> = self.space.iter().filter(|tokens| !seen(tokens)).collect();
-        let chosen = match left.len() {
-            0 => return None,
-            count => stream.below(u32::try_from(count).expect("at most ENUMERABLE")) as usize,
-        };
-        Some((left.swap_remove(chosen), DRAWS as u64))
+impl Random {
+    /// A random search that has drawn nothing yet.
+    pub fn new(seed: u64) -> Self {
+        Random { seed, rewards: Vec::new() }
     }
 }
 
-impl Strategy for Random<'_> {
+impl Strategy for Random {
     fn name(&self) -> &'static str {
         "random"
     }
@@ -59,11 +40,13 @@ impl Strategy for Random<'_> {
     fn propose(
         &mut self,
         trial: u64,
-        seen: &dyn Fn(&Tokens) -> bool,
+        within: &Space,
+        rejected: &dyn Fn(&Tokens) -> bool,
     ) -> Result<Option<Proposal>, StrategyError> {
         let mut stream = Philox::new(Key::new(self.seed, trial, "random search"));
-        Ok(self.draw(&mut stream, seen).map(|(tokens, redraws)| Proposal {
+        Ok(draw(within, &mut stream, rejected).map(|(tokens, redraws)| Proposal {
             tokens,
+            setting: None,
             log_probability: None,
             entropy: None,
             redraws,
@@ -85,4 +68,27 @@ impl Strategy for Random<'_> {
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, StrategyError> {
         Ok(None)
     }
+}
+
+/// Something that is not rejected, and how many draws were thrown away for it.
+fn draw(
+    space: &Space,
+    stream: &mut Philox,
+    rejected: &dyn Fn(&Tokens) -> bool,
+) -> Option<(Tokens, u64)> {
+    for redraws in 0..DRAWS as u64 {
+        let tokens = space.sample(stream);
+        if !rejected(&tokens) {
+            return Some((tokens, redraws));
+        }
+    }
+    if space.count() > ENUMERABLE.into() {
+        return None;
+    }
+    let mut left: Vec<Tokens> = space.iter().filter(|tokens| !rejected(tokens)).collect();
+    let chosen = match left.len() {
+        0 => return None,
+        count => stream.below(u32::try_from(count).expect("at most ENUMERABLE")) as usize,
+    };
+    Some((left.swap_remove(chosen), DRAWS as u64))
 }

@@ -10,7 +10,6 @@ use super::{Metrics, Proposal, Strategy, StrategyError};
 /// It runs on one core: its networks are small.
 pub struct ReinforceStrategy {
     controller: Reinforce<Cpu>,
-    space: Space,
 }
 
 const NAME: &str = "rl";
@@ -22,7 +21,7 @@ impl ReinforceStrategy {
     /// [`StrategyError`] for hyperparameters outside their range.
     pub fn new(space: &Space, config: &Config, seed: u64) -> Result<Self, StrategyError> {
         let controller = Reinforce::new(&Cpu::serial(), space, config, seed).map_err(wrap)?;
-        Ok(ReinforceStrategy { controller, space: space.clone() })
+        Ok(ReinforceStrategy { controller })
     }
 }
 
@@ -38,14 +37,16 @@ impl Strategy for ReinforceStrategy {
     fn propose(
         &mut self,
         trial: u64,
-        seen: &dyn Fn(&Tokens) -> bool,
+        within: &Space,
+        rejected: &dyn Fn(&Tokens) -> bool,
     ) -> Result<Option<Proposal>, StrategyError> {
-        Ok(match self.controller.propose(trial, &self.space, seen).map_err(wrap)? {
+        Ok(match self.controller.propose(trial, within, rejected).map_err(wrap)? {
             nasrl_controller::Proposal::Exhausted => None,
             nasrl_controller::Proposal::Drawn(draw) => {
                 let Draw { tokens, log_probability, entropy, redraws, restarted } = draw;
                 Some(Proposal {
                     tokens,
+                    setting: None,
                     log_probability: Some(log_probability),
                     entropy: Some(entropy),
                     redraws: redraws as u64,

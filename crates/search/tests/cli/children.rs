@@ -149,7 +149,7 @@ fn networks_beyond_the_memory_are_failed_trials() {
     place.expect_words(0, search, &["No trial has a result"]);
     let trials = place.trials("run");
     assert_eq!(column(&trials, "status"), ["too_large", "too_large"]);
-    place.expect_words(0, "show run 1", &["weights and gradients take", "out of the space"]);
+    place.expect_words(0, "show run 1", &["training takes", "out of the space"]);
 }
 
 #[test]

@@ -5,9 +5,12 @@
 mod bench;
 mod children;
 mod configuration;
+mod depth;
 mod kill;
+mod limits;
 mod repeatable;
 mod run_directory;
 mod space;
 mod stop;
 mod support;
+mod tune;

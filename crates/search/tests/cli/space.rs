@@ -5,13 +5,18 @@ use crate::support::Place;
 #[test]
 fn spaces_can_be_looked_at() {
     let place = Place::new();
-    place.expect_words(0, "space list", &["reference", "1296"]);
+    let words = ["reference", "1296", "nas-rl-cnn-pooling", "2.3e15", "2251799813685248"];
+    place.expect_words(0, "space list", &words);
+    assert_eq!(place.expect(0, "space count nas-rl-cnn --depth 6"), "2251799813685248\n");
+    place.expect_words(2, "space count nas-rl-cnn --depth 5", &["found 5 layers", "6 to 20"]);
     assert_eq!(place.expect(0, "space count --space reference"), "1296\n");
     assert_eq!(place.expect(0, "space count reference"), "1296\n");
     place.expect_words(0, "space show --space reference", &["layer1.kernel", "1, 3", "16, 32, 64"]);
-    let words = ["conv 3x3 64 /2", "layer4.conv", "75,178"];
     let show = "space show --tokens 3,64,3,64,3,32,3,64 --image 32x32x3";
-    place.expect_words(0, show, &words[..2]);
+    let words = ["conv 3x3 64 /2", "●  layer4  conv 3x3 64", "76,330 parameters", "architecture "];
+    place.expect_words(0, show, &words);
+    place.expect_words(0, &format!("{show} --nodes"), &["layer4.conv", "76330"]);
+    place.expect_words(2, &format!("{show} --nodes --export"), &["cannot be used with"]);
     let json = place.expect(0, &format!("{show} --export"));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["parameters"], 76_330);

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nasrl_tensor::random::{Key, Philox};
 use tempfile::TempDir;
 
 /// A place for one test, with a table in it.
@@ -28,6 +29,10 @@ impl Place {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
+    }
+
+    fn write_bytes(&self, name: &str, content: &[u8]) {
+        fs::write(self.path(name), content).unwrap();
     }
 
     /// The program in this place, with arguments separated by spaces.
@@ -78,6 +83,30 @@ impl Place {
     /// `trials.csv` of a run without what depends on the clock.
     pub(crate) fn trials(&self, run: &str) -> Vec<Vec<String>> {
         trials(&self.path(run).join("trials.csv"))
+    }
+}
+
+/// A folder `images` of 96 training and 24 test images of 8x8 in four classes: noise with
+/// stripes across, stripes down, a chessboard, or nothing.
+pub(crate) fn write_images(place: &Place) {
+    fs::create_dir(place.path("images")).unwrap();
+    for (part, count, seed) in [("train", 96_u32, 1), ("t10k", 24, 2)] {
+        let mut noise = Philox::new(Key::new(seed, 0, "images"));
+        let big = |numbers: &[u32]| -> Vec<u8> {
+            numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+        };
+        let (mut images, mut labels) = (big(&[0x803, count, 8, 8]), big(&[0x801, count]));
+        for image in 0..count {
+            let class = image % 4;
+            labels.push(class as u8);
+            for pixel in 0..64 {
+                let (row, column) = (pixel / 8 / 2 % 2, pixel % 8 / 2 % 2);
+                let is_bright = [row, column, row ^ column, 0][class as usize] == 1;
+                images.push(if is_bright { 120 } else { 0 } + noise.below(100) as u8);
+            }
+        }
+        place.write_bytes(&format!("images/{part}-images-idx3-ubyte"), &images);
+        place.write_bytes(&format!("images/{part}-labels-idx1-ubyte"), &labels);
     }
 }
 

@@ -7,7 +7,7 @@ use nasrl_child::{Recipe, TrainError};
 use nasrl_search::config::Config;
 use nasrl_search::problem::Problem;
 use nasrl_search::retrain::Retraining;
-use nasrl_search::run::{Recorder, Retrained};
+use nasrl_search::run::{Recorder, Retrained, Variant};
 use nasrl_search::scheduler::{Ending, Reason};
 use nasrl_search::summary::Summary;
 use nasrl_search::{Stop, Trial};
@@ -43,10 +43,16 @@ pub(super) fn conclude(
     for (strategy, trials) in &ending.exhausted {
         say!(
             "Strategy {strategy} ended after {trials} trials: no architecture of the space is \
-             left.\n"
+             left{}.\n",
+            if config.limits.is_none() {
+                ""
+            } else {
+                ", or none was found, within the limits; raise them"
+            }
         );
     }
-    summarize(run, problem.space(), config, trials, recorder)
+    summarize(run, problem.space(), config, trials, &recorder.all_retrained()?);
+    Ok(Exit::Done)
 }
 
 /// Prints what was found.
@@ -55,13 +61,11 @@ pub(super) fn summarize(
     space: &Space,
     config: &Config,
     trials: &[Trial],
-    recorder: &Recorder<'_>,
-) -> Result<Exit, Box<dyn Error>> {
-    let retrained = recorder.all_retrained()?;
+    retrained: &[Retrained],
+) {
     let series = config.series();
-    say!("{}", Summary { space, trials, series: &series, retrained: &retrained });
+    say!("{}", Summary { space, trials, series: &series, retrained });
     say!("run directory: {}", run.display());
-    Ok(Exit::Done)
 }
 
 /// Trains the best child anew and tests it, unless that was done before the run was resumed.
@@ -80,7 +84,10 @@ fn retrain_winner(
     };
     let trial = winner.proposed.trial;
     let epochs = config.retrain_epochs.unwrap_or(recipe.epochs);
-    let is_this = |done: &Retrained| done.trial == trial && done.epochs == epochs as u64;
+    let variant = &Variant::default();
+    let is_this = |done: &Retrained| {
+        done.trial == trial && done.epochs == epochs as u64 && done.variant == *variant
+    };
     if recorder.all_retrained()?.iter().any(is_this) {
         return Ok(Exit::Done);
     }
@@ -90,7 +97,7 @@ fn retrain_winner(
     let threads = config.threads * config.jobs;
     let seed = config.seed;
     let recipe = &Recipe { epochs, ..recipe.clone() };
-    let retraining = Retraining { graph, dataset, recipe, seed, trial, threads };
+    let retraining = Retraining { graph, dataset, recipe, seed, trial, variant, threads };
     match retraining.run(stop, &mut |epoch| print_epoch(epoch)) {
         Ok((retrained, weights)) => recorder.retrained(&retrained, &weights)?,
         Err(TrainError::Cancelled) => return Ok(Exit::Stopped),

@@ -3,17 +3,42 @@
 use std::path::PathBuf;
 
 use nasrl_controller::Preset;
+use nasrl_search::amount::Amount;
 use nasrl_search::clock::Span;
 use nasrl_search::config::{Baseline, ConfigError, Layers, StrategyKind};
+use nasrl_search::depth::DepthRange;
 use toml::Value;
 
 use crate::commands::{Precision, to_value};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The space to search: a built-in one (reference), or a TOML file. Default: reference.
+    /// The space to search: a built-in one (`nasrl space list` lists them), or a TOML file. Default:
+    /// reference.
     #[arg(long, value_name = "NAME|FILE")]
     space: Option<String>,
+
+    /// How many layers networks have, in a space of several depths, or with how many the search
+    /// begins and ends: 2 more after every 1,600 trials of a strategy (arXiv 1611.01578, section
+    /// 4.1; --set depth.step=N, --set depth.period=N). Default: all depths of the space.
+    #[arg(long, value_name = "N|FROM..TO", conflicts_with = "table")]
+    depth: Option<DepthRange>,
+
+    /// Try no network with more trainable parameters, such as 500K or 2.5M. A strategy draws again;
+    /// where it does not redraw (paper, reference), the trial is failed as too_large. Default: no
+    /// limit.
+    #[arg(long, value_name = "N", conflicts_with = "table")]
+    max_params: Option<Amount>,
+
+    /// Try no network with more floating-point operations in one image's forward pass, two a
+    /// multiply-add, such as 30M. Default: no limit.
+    #[arg(long, value_name = "N", conflicts_with = "table")]
+    max_flops: Option<Amount>,
+
+    /// Try no network whose training takes more bytes of memory, such as 512MiB or 2G, by an
+    /// estimate for --threads. The images and other children come on top. Default: no limit.
+    #[arg(long, value_name = "BYTES", conflicts_with = "table")]
+    max_memory: Option<Amount>,
 
     /// The images: embedded, or a folder with IDX files, CIFAR-10 or CIFAR-100 in their binary
     /// form, or class folders of PNG or JPEG. Default: embedded.
@@ -22,7 +47,7 @@ pub(crate) struct Options {
 
     /// Look rewards up in a table of known results in place of training: CSV with a column for each
     /// decision, then a column `reward`, then any others; or the JSON of NAS-Bench-Macro.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["space", "data", "epochs", "precision"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["space", "data", "recipe", "epochs", "precision"])]
     table: Option<String>,
 
     /// What proposes architectures: a controller that learns by reinforcement, or uniform draws
@@ -45,7 +70,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     trials: Option<i64>,
 
-    /// How many epochs each child is trained. Default: 3. The best one is trained anew for
+    /// How children are trained, apart from what is set: as in the reference implementation (Adam
+    /// 0.001, no augmentation), or as in arXiv 1611.01578, section 4.1 (paper: Nesterov momentum 0.9,
+    /// 0.1, weight decay 1e-4, whitening, crop and flip, 50 epochs). Default: reference.
+    #[arg(long, value_name = "reference|paper")]
+    recipe: Option<String>,
+
+    /// How many epochs each child is trained. Default: 3, and 50 with --recipe paper. The best one is trained anew for
     /// --set retrain-epochs=N, by default 10 or as many as here.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<i64>,
@@ -94,8 +125,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Adds what was given: the file, then `--set`, then flags.
+    /// Adds what was given: the recipe, which the others may change in part, the file, `--set`, and
+    /// flags.
     pub(super) fn add_to(&self, layers: &mut Layers) -> Result<(), ConfigError> {
+        if let Some(recipe) = &self.recipe {
+            layers.set("recipe", recipe.clone(), "--recipe")?;
+        }
         if let Some(path) = &self.config {
             layers.file(path)?;
         }
@@ -108,6 +143,11 @@ impl Options {
             ("strategy", "--strategy", self.strategy.map(to_value)),
             ("space", "--space", self.space.clone().map(word)),
             ("data", "--data", self.data.clone().map(word)),
+            ("depth.start", "--depth", self.depth.map(|range| Value::from(range.start as i64))),
+            ("depth.end", "--depth", self.depth.map(|range| Value::from(range.end as i64))),
+            ("limits.params", "--max-params", self.max_params.map(to_value)),
+            ("limits.flops", "--max-flops", self.max_flops.map(to_value)),
+            ("limits.memory", "--max-memory", self.max_memory.map(to_value)),
             ("baseline", "--baseline", self.baseline.map(to_value)),
             ("preset", "--preset", self.preset.map(to_value)),
             ("trials", "--trials", self.trials.map(Value::from)),

@@ -1,10 +1,11 @@
 //! One trial.
 
 use nasrl_child::Epoch;
-use nasrl_search::Trial;
 use nasrl_search::run::RunRecord;
 use nasrl_search::text::{Column, grouped, table};
+use nasrl_search::{Images, Trial};
 
+use crate::commands::drawing;
 use crate::output::{put, say};
 
 /// Prints all that is known of a trial.
@@ -18,6 +19,7 @@ pub(super) fn show_trial(record: &RunRecord, trial: &Trial) {
         ("because", trial.detail.clone()),
         ("same as trial", trial.duplicate_of.map(|first| first.to_string())),
         ("tokens", Some(record.space.format(&proposed.tokens))),
+        ("setting", proposed.setting.map(|setting| setting.to_string())),
         ("architecture", Some(record.space.describe(&proposed.tokens))),
         ("hash", Some(proposed.hash.to_string())),
         ("parameters", proposed.params.map(grouped)),
@@ -27,6 +29,7 @@ pub(super) fn show_trial(record: &RunRecord, trial: &Trial) {
         ("log-probability", proposed.log_probability.map(|value| value.to_string())),
         ("policy entropy", proposed.entropy.map(|value| value.to_string())),
         ("redraws", Some(proposed.redraws.to_string())),
+        ("draws over limits", Some(proposed.over_limits.to_string())),
         ("started at", Some(clock.started_at.clone())),
         ("finished at", Some(clock.finished_at.clone())),
         ("seconds", clock.evaluation_seconds.map(|value| format!("{value:.3}"))),
@@ -40,6 +43,10 @@ pub(super) fn show_trial(record: &RunRecord, trial: &Trial) {
     }
     if let Some(weights) = record.weights(proposed.trial) {
         say!("{:20}{}", "weights", weights.display());
+    }
+    let build = |images: Images| record.space.build(&proposed.tokens, images.shape, images.classes);
+    if let Some(Ok(graph)) = record.images.map(build) {
+        put!("\n{}", drawing(&graph));
     }
     if !trial.epochs.is_empty() {
         say!("");
