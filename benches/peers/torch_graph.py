@@ -44,8 +44,6 @@ RECIPES = {
 }
 BATCH_NORM_EPSILON = 1e-5
 SPEED_WARM_UP = 3
-# How much further than PyTorch's f32 nasrl may be from f64 on a child that amplifies roundings.
-CONTROL_FACTOR = 2
 
 
 def read_images(folder):
@@ -211,7 +209,6 @@ def compare(options, tokens, images, labels):
     if options.control:
         exact, _ = train_twin(graph, weights, images, labels, options, torch.float64)
         of_ours, of_theirs = (largest_difference(a, exact) for a in (ours["losses"], theirs))
-        passed |= of_theirs > options.tolerance and of_ours <= CONTROL_FACTOR * of_theirs
         control = f" (from f64: nasrl {of_ours:.1e}, torch {of_theirs:.1e})"
     print(
         f"{'PASS' if passed else 'FAIL'} {options.recipe}: largest difference {difference:.1e}"
@@ -242,8 +239,8 @@ def main():
     parser.add_argument(
         "--control",
         action="store_true",
-        help="train the twin in f64 too, and let a child pass that takes PyTorch's own f32 further"
-        " from it than the tolerance, if nasrl is no more than twice as far",
+        help="train the twin in f64 too and print how far both are from it: some children amplify"
+        " roundings, and then PyTorch's own f32 is as far; it changes no PASS or FAIL",
     )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
