@@ -1,5 +1,7 @@
 //! `nasrl space`
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
 use nasrl_search::text::{Column, about, large, table};
 use nasrl_space::{Decision, Image, Space, Value};
@@ -127,7 +129,8 @@ fn list() -> Result<(), CommandError> {
     let mut rows = Vec::new();
     for name in Space::built_in() {
         let space = Space::open(name).map_err(refused)?;
-        for depth in space.depths() {
+        // The depths between can be asked for one by one.
+        for depth in BTreeSet::from([*space.depths().start(), *space.depths().end()]) {
             let space = space.at_depth(depth).map_err(refused)?;
             let count = space.count();
             rows.push(vec![
@@ -140,6 +143,9 @@ fn list() -> Result<(), CommandError> {
         }
     }
     put!("{}", table(&columns, rows.into_iter()));
+    say!(
+        "Of a space of several depths the least and the largest are shown; see space count --depth."
+    );
     say!("A TOML file can be given wherever a space is asked for.");
     Ok(())
 }
