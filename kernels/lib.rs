@@ -25,6 +25,7 @@ pub const HEADERS: &[Source] = &[
     header!("columns.cuh"),
     header!("elementwise.cuh"),
     header!("function.cuh"),
+    header!("peak.cuh"),
     header!("philox.cuh"),
     header!("prelude.cuh"),
     header!("reduce.cuh"),
@@ -35,8 +36,14 @@ pub const HEADERS: &[Source] = &[
 sources! {
     ACTIVATION = "activation.cu",
     ADD = "add.cu",
+    BERNOULLI = "bernoulli.cu",
     BIAS = "bias.cu",
     CAST = "cast.cu",
+    CATEGORICAL = "categorical.cu",
+    CROSS_ENTROPY = "cross_entropy.cu",
+    DROPOUT = "dropout.cu",
+    EMBEDDING = "embedding.cu",
+    MATMUL = "matmul.cu",
     SOFTMAX = "softmax.cu",
 }
 

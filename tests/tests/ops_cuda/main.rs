@@ -4,8 +4,20 @@
 mod activation;
 #[path = "../ops/add.rs"]
 mod add;
+#[path = "../ops/bernoulli.rs"]
+mod bernoulli;
 #[path = "../ops/bias.rs"]
 mod bias;
+#[path = "../ops/categorical.rs"]
+mod categorical;
+#[path = "../ops/cross_entropy.rs"]
+mod cross_entropy;
+#[path = "../ops/dropout.rs"]
+mod dropout;
+#[path = "../ops/embedding.rs"]
+mod embedding;
+#[path = "../ops/matmul.rs"]
+mod matmul;
 #[path = "../ops/memory.rs"]
 mod memory;
 #[path = "../ops/softmax.rs"]

@@ -7,14 +7,21 @@
 
 mod activation;
 mod add;
+mod bernoulli;
 mod bias;
 mod buffer;
 mod cache;
+mod categorical;
 mod columns;
 mod compiler;
+mod cross_entropy;
 mod device;
+mod draw;
 mod driver;
+mod dropout;
+mod embedding;
 mod launch;
+mod matmul;
 mod memory;
 mod module;
 mod nvrtc;
