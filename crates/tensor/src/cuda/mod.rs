@@ -26,12 +26,14 @@ mod embedding;
 mod launch;
 mod lstm_cell;
 mod matmul;
+mod matmul_mma;
 mod memory;
 mod module;
 mod nvrtc;
 mod optimizer;
 mod pad;
 mod pool;
+mod product;
 mod rows;
 mod softmax;
 
