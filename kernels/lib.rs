@@ -25,18 +25,24 @@ pub const HEADERS: &[Source] = &[
     header!("columns.cuh"),
     header!("elementwise.cuh"),
     header!("function.cuh"),
+    header!("images.cuh"),
     header!("philox.cuh"),
     header!("prelude.cuh"),
     header!("reduce.cuh"),
     header!("rows.cuh"),
     header!("types.cuh"),
+    header!("vector.cuh"),
 ];
 
 sources! {
     ACTIVATION = "activation.cu",
     ADD = "add.cu",
+    AUGMENT = "augment.cu",
+    BATCH_NORM = "batch_norm.cu",
     BIAS = "bias.cu",
     CAST = "cast.cu",
+    GLOBAL_AVERAGE_POOL = "global_average_pool.cu",
+    POOL = "pool.cu",
     SOFTMAX = "softmax.cu",
 }
 

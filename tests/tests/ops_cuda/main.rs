@@ -4,10 +4,18 @@
 mod activation;
 #[path = "../ops/add.rs"]
 mod add;
+#[path = "../ops/augment.rs"]
+mod augment;
+#[path = "../ops/batch_norm.rs"]
+mod batch_norm;
 #[path = "../ops/bias.rs"]
 mod bias;
+#[path = "../ops/global_average_pool.rs"]
+mod global_average_pool;
 #[path = "../ops/memory.rs"]
 mod memory;
+#[path = "../ops/pool.rs"]
+mod pool;
 #[path = "../ops/softmax.rs"]
 mod softmax;
 

@@ -69,7 +69,8 @@ impl Cuda {
         {
             assert_eq!(argument.access, parameter.access, "{}: {index}", declaration.name);
             self.check_stream(argument.stream)?;
-            let expected = parameter.dtype.unwrap_or(*variant.get_or_insert(argument.dtype));
+            let expected =
+                parameter.dtype.unwrap_or_else(|| *variant.get_or_insert(argument.dtype));
             if argument.dtype != expected {
                 let (op, found) = (declaration.name, argument.dtype);
                 return Err(Error::DType { op, found, expected: "the type of the kernel" });

@@ -7,6 +7,8 @@
 
 mod activation;
 mod add;
+mod augment;
+mod batch_norm;
 mod bias;
 mod buffer;
 mod cache;
@@ -14,8 +16,11 @@ mod columns;
 mod compiler;
 mod device;
 mod driver;
+mod global_average_pool;
+mod images;
 mod launch;
 mod memory;
+mod memory_pool;
 mod module;
 mod nvrtc;
 mod pool;
