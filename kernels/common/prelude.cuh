@@ -11,6 +11,7 @@ typedef unsigned long long u64;
 
 // Storage formats are bits: nothing but the conversions below gives them a value.
 typedef float f32;
+typedef double f64;
 struct bf16 {
     u16 bits;
 };
