@@ -27,7 +27,7 @@ fn trial(c: &mut Criterion) {
             let mut trial = 0;
             group.bench_function(format!("{preset}{name}"), |bencher| {
                 bencher.iter(|| {
-                    let proposal = controller.propose(trial, within, &|_| false);
+                    let proposal = controller.propose(trial, within, &|_| None);
                     let tokens = match proposal.expect("finite") {
                         Proposal::Drawn(draw) => draw.tokens,
                         Proposal::Exhausted => unreachable!("nothing is rejected"),

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::thread;
 
 use nasrl_benches::landscape::Landscape;
-use nasrl_controller::{Config, Preset, Proposal, Reinforce};
+use nasrl_controller::{Config, Preset, Proposal, Reinforce, Rejection};
 use nasrl_space::Tokens;
 use nasrl_tensor::Cpu;
 use nasrl_tensor::random::{Key, Philox};
@@ -90,7 +90,7 @@ fn search(depth: usize, seed: u64, searcher: &Searcher) -> [f64; REPORTED.len()]
         let tokens = match &mut controller {
             None => space.sample(&mut stream),
             Some(controller) => {
-                let rejected = |tokens: &Tokens| seen.contains(tokens);
+                let rejected = |tokens: &Tokens| seen.contains(tokens).then_some(Rejection::Seen);
                 match controller.propose(trial as u64, space, &rejected).expect("finite") {
                     Proposal::Drawn(draw) => draw.tokens,
                     Proposal::Exhausted => unreachable!("the space is far larger"),

@@ -17,9 +17,9 @@ use nasrl_tensor::ops::{
 };
 use nasrl_tensor::{Backend, DType, Result};
 
+use crate::head::Decided;
 use crate::parameters::{Network, Parameters};
 use crate::products::{left_transposed, plain, right_transposed};
-use crate::recurrence::Decided;
 
 /// The anchors of some sequences side by side.
 pub(crate) struct Anchors<B: Backend> {

@@ -78,9 +78,10 @@ pub struct Config {
     pub queue_weight: f64,
     /// Weight of the policy's entropy along the draws, in nats, in the second step. Default 0.05.
     pub queue_entropy_weight: f64,
-    /// A sample that is rejected, as one that was seen before, is drawn again; after this many in a
-    /// row the policy starts anew from fresh random parameters. 0: repeats are proposed like any
-    /// other sample, and nothing is rejected. Paper and reference 0, default 30.
+    /// A sample that was seen before is drawn again; after this many for one trial the policy starts
+    /// anew from fresh random parameters. So is one over a limit, which does not count. 0: repeats
+    /// are proposed like any other sample, and nothing is rejected. Paper and reference 0, default
+    /// 30.
     pub redraws: usize,
 }
 

@@ -1,11 +1,10 @@
 //! A softmax head: the distribution of one decision from the hidden state of its step.
 
-use nasrl_tensor::ops::{RowDraw, Rows, Sum};
+use nasrl_tensor::ops::{PolicyWeights, RowDraw, Rows, Sum};
 use nasrl_tensor::{Backend, DType, Result};
 
 use crate::parameters::{Network, Parameters};
 use crate::products::{left_transposed, plain, right_transposed};
-use crate::recurrence::Decided;
 
 /// A head and what its step leaves behind for the backward pass.
 pub(crate) struct Head<B: Backend> {
@@ -20,6 +19,18 @@ pub(crate) struct Head<B: Backend> {
     /// `h weight + bias`, `[capacity, values]`.
     logits: B::Buffer,
     product: B::Buffer,
+}
+
+/// What the gradient of a step's decisions starts from, and where it goes.
+pub(crate) struct Decided<'a, B: Backend> {
+    /// Sequences side by side.
+    pub(crate) count: usize,
+    /// The hidden states that the decisions were made from, `[count, units]`.
+    pub(crate) h: &'a B::Buffer,
+    /// Of log-probabilities and entropies.
+    pub(crate) weights: PolicyWeights<'a, B::Buffer>,
+    /// The gradient of the hidden states, added to.
+    pub(crate) dh: &'a mut B::Buffer,
 }
 
 impl<B: Backend> Head<B> {

@@ -5,7 +5,7 @@
 //! hyperparameter in a [`Config`] and three [`Preset`]s of them.
 //!
 //! ```
-//! use nasrl_controller::{Preset, Proposal, Reinforce};
+//! use nasrl_controller::{Preset, Proposal, Reinforce, Rejection};
 //! use nasrl_space::Space;
 //! use nasrl_tensor::Cpu;
 //! use std::collections::HashSet;
@@ -14,8 +14,8 @@
 //! let mut controller = Reinforce::new(&Cpu::serial(), &space, &Preset::Default.config(), 1)?;
 //! let mut seen = HashSet::new();
 //! for trial in 0..10 {
-//!     let proposal = controller.propose(trial, &space, &|tokens| seen.contains(tokens))?;
-//!     let Proposal::Drawn(draw) = proposal else { break };
+//!     let rejected = |tokens: &_| seen.contains(tokens).then_some(Rejection::Seen);
+//!     let Proposal::Drawn(draw) = controller.propose(trial, &space, &rejected)? else { break };
 //!     let reward = f64::from(draw.tokens.as_slice()[1]); // In earnest, a trained network's.
 //!     controller.observe(trial, &draw.tokens, reward)?;
 //!     seen.insert(draw.tokens);
@@ -48,4 +48,4 @@ mod weights;
 pub use config::{Baseline, Config, Optimizer, Preset, RewardScale, Sharing};
 pub use error::{CheckpointError, ConfigError, Error, Result};
 pub use policy::{Policy, Sample, Score, Term};
-pub use reinforce::{Draw, Metrics, Proposal, RECENT, Reinforce};
+pub use reinforce::{Draw, Metrics, Proposal, RECENT, Reinforce, Rejection};

@@ -6,12 +6,12 @@
 //! does not make a decision that others make: it is idle there, which means that its choices are 0
 //! and have no weight.
 
-use nasrl_tensor::ops::{PolicyWeights, RowDraw};
+use nasrl_tensor::ops::RowDraw;
 use nasrl_tensor::{Backend, DType, Result};
 
 use crate::Score;
 use crate::anchors::Anchors;
-use crate::head::Head;
+use crate::head::{Decided, Head};
 use crate::lstm::Lstm;
 use crate::parameters::{Kind, Network, Parameters};
 use crate::weights::Weights;
@@ -32,18 +32,6 @@ pub(crate) struct Recurrence<B: Backend> {
     weights: Weights<B>,
     /// Log-probabilities and entropies of a step, `[capacity]`.
     scores: [B::Buffer; 2],
-}
-
-/// What the gradient of a step's decisions starts from, and where it goes.
-pub(crate) struct Decided<'a, B: Backend> {
-    /// Sequences side by side.
-    pub(crate) count: usize,
-    /// The hidden states that the decisions were made from, `[count, units]`.
-    pub(crate) h: &'a B::Buffer,
-    /// Of log-probabilities and entropies.
-    pub(crate) weights: PolicyWeights<'a, B::Buffer>,
-    /// The gradient of the hidden states, added to.
-    pub(crate) dh: &'a mut B::Buffer,
 }
 
 impl<B: Backend> Recurrence<B> {

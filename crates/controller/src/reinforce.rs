@@ -51,6 +51,15 @@ pub enum Proposal {
     Exhausted,
 }
 
+/// Why a token string is not to be proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// It was proposed before.
+    Seen,
+    /// It may not be tried at all, being over a limit, say.
+    Barred,
+}
+
 /// A token string to try, and how it came about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draw {
@@ -85,7 +94,8 @@ pub struct Metrics {
 /// How many trials [`Metrics::mean_reward`] averages.
 pub const RECENT: usize = 20;
 
-/// Uniform draws that look for something to propose once the policy finds nothing.
+/// Barred samples of the policy that are drawn again, and uniform draws that look for something to
+/// propose once it finds nothing.
 const PROBES: usize = 4096;
 /// Spaces up to this size are enumerated when the probes find nothing either.
 const ENUMERABLE: u32 = 1 << 20;
@@ -129,10 +139,10 @@ impl<B: Backend> Reinforce<B> {
     /// What to try as trial number `trial`: a sample of the policy, of the space `within`, which is
     /// the policy's or that [at a depth](Space::at_depth); of several depths it is the largest.
     ///
-    /// With [`Config::redraws`] above 0 it is one that is not `rejected`: not seen before, say, and
-    /// within all limits. If so many samples were all rejected, the policy starts anew; if that does
-    /// not help either, uniform draws and then, in a small space, an enumeration look for what is
-    /// left.
+    /// With [`Config::redraws`] above 0 it is one that is not `rejected`. If so many samples were
+    /// seen before, the policy has collapsed and starts anew; barred ones say nothing of the kind.
+    /// If that does not help either, uniform draws and then, in a small space, an enumeration look
+    /// for what is left.
     ///
     /// # Errors
     /// [`Error::Space`] for another space, and [`Error::Diverged`] if learning has run into NaN.
@@ -140,36 +150,40 @@ impl<B: Backend> Reinforce<B> {
         &mut self,
         trial: u64,
         within: &Space,
-        rejected: &dyn Fn(&Tokens) -> bool,
+        rejected: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Proposal> {
         let key = Key::new(self.learner.seed, trial, "sample");
         if self.config.redraws == 0 {
             let sample = self.samples(within, trial, key, 0..1)?.remove(0);
             return Ok(self.drawn(sample, 0, false));
         }
-        let mut drawn = 0;
-        for restarted in [false, true] {
-            if restarted {
-                self.restart(trial)?;
-            }
-            let end = drawn + self.config.redraws;
-            let mut together = 1;
-            while drawn < end {
-                let next = end.min(drawn + together);
-                let samples = self.samples(within, trial, key, drawn..next)?;
-                for (miss, sample) in samples.into_iter().enumerate() {
-                    if !rejected(&sample.tokens) {
-                        return Ok(self.drawn(sample, drawn + miss, restarted));
+        let (mut drawn, mut barred) = (0, 0);
+        let mut restarted = false;
+        loop {
+            let (mut seen, mut together) = (0, 1);
+            while seen < self.config.redraws && barred < PROBES {
+                let next = drawn + together.min(self.config.redraws - seen);
+                for sample in self.samples(within, trial, key, drawn..next)? {
+                    match rejected(&sample.tokens) {
+                        None => return Ok(self.drawn(sample, drawn, restarted)),
+                        Some(Rejection::Seen) => seen += 1,
+                        Some(Rejection::Barred) => barred += 1,
                     }
+                    drawn += 1;
                 }
-                (drawn, together) = (next, SIDE_BY_SIDE);
+                together = SIDE_BY_SIDE;
             }
+            if restarted || barred >= PROBES {
+                break;
+            }
+            self.restart(trial)?;
+            restarted = true;
         }
         let Some(tokens) = self.unrejected(within, trial, rejected) else {
             return Ok(Proposal::Exhausted);
         };
         let score = self.policy.score(&[&tokens])?[0];
-        Ok(self.drawn(Sample { tokens, score }, drawn, true))
+        Ok(self.drawn(Sample { tokens, score }, drawn, restarted))
     }
 
     /// Learns the reward of trial number `trial`. A failed trial's reward is the caller's choice.
@@ -301,17 +315,18 @@ impl<B: Backend> Reinforce<B> {
         &self,
         within: &Space,
         trial: u64,
-        rejected: &dyn Fn(&Tokens) -> bool,
+        rejected: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Option<Tokens> {
         let mut stream = Philox::new(Key::new(self.learner.seed, trial, "unseen"));
         let mut probes = (0..PROBES).map(|_| within.sample(&mut stream));
-        if let Some(tokens) = probes.find(|tokens| !rejected(tokens)) {
+        if let Some(tokens) = probes.find(|tokens| rejected(tokens).is_none()) {
             return Some(tokens);
         }
         if within.count() > ENUMERABLE.into() {
             return None;
         }
-        let mut left: Vec<Tokens> = within.iter().filter(|tokens| !rejected(tokens)).collect();
+        let mut left: Vec<Tokens> =
+            within.iter().filter(|tokens| rejected(tokens).is_none()).collect();
         match left.len() as u32 {
             0 => None,
             count => Some(left.swap_remove(stream.below(count) as usize)),

@@ -11,7 +11,7 @@ pub use table::TableEvaluator;
 use nasrl_child::Epoch;
 use nasrl_space::{Graph, Tokens};
 
-use crate::tuning::Setting;
+use crate::setting::Setting;
 use crate::{Failure, Stop};
 
 /// Turns architectures into rewards. Nothing else in a search knows where rewards come from.

@@ -37,6 +37,7 @@ pub mod retrain;
 pub mod run;
 pub mod scheduler;
 pub mod search;
+pub mod setting;
 pub mod strategy;
 pub mod summary;
 pub mod table;

@@ -6,9 +6,11 @@ mod reinforce;
 pub use random::Random;
 pub use reinforce::ReinforceStrategy;
 
+pub use nasrl_controller::Rejection;
+
 use nasrl_space::{Space, Tokens};
 
-use crate::tuning::Setting;
+use crate::setting::Setting;
 
 /// A strategy proposes architectures and learns from their rewards.
 ///
@@ -24,7 +26,7 @@ pub trait Strategy {
 
     /// What to try as its trial number `trial`, counted from 0 in steps of one, `within` its space
     /// or that cut to fewer layers; `None` once nothing is left there. `rejected` tells whether it
-    /// has proposed the architecture before, or may not propose it as it is over a limit.
+    /// has proposed the architecture before, or may not propose it, as one over a limit.
     ///
     /// A strategy that redraws asks for every draw once, in order, before it asks for anything
     /// else.
@@ -35,7 +37,7 @@ pub trait Strategy {
         &mut self,
         trial: u64,
         within: &Space,
-        rejected: &dyn Fn(&Tokens) -> bool,
+        rejected: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Option<Proposal>, StrategyError>;
 
     /// Learns the reward of one of its trials; they come in order.

@@ -8,7 +8,7 @@ use nasrl_child::Epoch;
 use nasrl_space::{ArchitectureHash, Tokens};
 
 use crate::clock::utc;
-use crate::tuning::Setting;
+use crate::setting::Setting;
 
 /// A trial with its result.
 #[derive(Clone, Debug, PartialEq)]

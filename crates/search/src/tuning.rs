@@ -7,10 +7,8 @@
 //! order, so that they differ by their settings alone.
 
 mod grid;
-mod setting;
 
 pub use grid::Grid;
-pub use setting::{Setting, SettingError};
 
 use std::collections::BTreeMap;
 
@@ -23,7 +21,8 @@ use crate::problem::Problem;
 use crate::retrain::derived_seed;
 use crate::run::Recorder;
 use crate::scheduler::{self, Both, Ending, Listener, Plan, SearchError};
-use crate::strategy::{Metrics, Proposal, Strategy, StrategyError};
+use crate::setting::Setting;
+use crate::strategy::{Metrics, Proposal, Rejection, Strategy, StrategyError};
 use crate::{Evaluator, Failure, Job, Measurement, Outcome, Reward, Stop, Trial};
 
 /// What to tune.
@@ -133,7 +132,7 @@ impl Strategy for Settings<'_> {
         &mut self,
         trial: u64,
         _: &Space,
-        _: &dyn Fn(&Tokens) -> bool,
+        _: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Option<Proposal>, StrategyError> {
         let setting = usize::try_from(trial).ok().and_then(|trial| self.settings.get(trial));
         Ok(setting.map(|setting| Proposal {

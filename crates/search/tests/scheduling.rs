@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nasrl_child::Epoch;
 use nasrl_search::depth::Stages;
 use nasrl_search::scheduler::{self, Ending, Plan, Reason, SearchError};
-use nasrl_search::strategy::{Metrics, Proposal, Strategy, StrategyError};
+use nasrl_search::strategy::{Metrics, Proposal, Rejection, Strategy, StrategyError};
 use nasrl_search::{
     Architectures, Evaluator, FAILED_REWARD, Failure, Job, Measurement, Outcome, Status, Stop,
     Trial,
@@ -50,7 +50,7 @@ impl Strategy for Scripted<'_> {
         &mut self,
         trial: u64,
         _: &Space,
-        _: &dyn Fn(&Tokens) -> bool,
+        _: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Option<Proposal>, StrategyError> {
         self.calls.borrow_mut().push(Call::Propose(trial));
         Ok(self.script.get(trial as usize).map(|number| Proposal {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use nasrl_controller::{Config, Error, Preset, Proposal, Reinforce};
+use nasrl_controller::{Config, Error, Preset, Proposal, Reinforce, Rejection};
 use nasrl_space::{Space, Tokens};
 use nasrl_tensor::Cpu;
 use nasrl_tensor::random::Key;
@@ -97,7 +97,7 @@ fn rewards(config: &Config, seed: u64, trials: u64, best: fn(usize, &str) -> u16
     let mut controller = controller(&space, config, seed);
     let mut seen = HashSet::new();
     let trial = |trial| {
-        let rejected = |tokens: &Tokens| seen.contains(tokens);
+        let rejected = |tokens: &Tokens| seen.contains(tokens).then_some(Rejection::Seen);
         let Proposal::Drawn(draw) = controller.propose(trial, &space, &rejected).unwrap() else {
             panic!("trial {trial}: exhausted")
         };
@@ -150,7 +150,7 @@ impl Growing {
     fn advance(&mut self, trials: u64) -> Vec<Tokens> {
         let step = |_| {
             let within = self.space.at_depth(2 + self.trial as usize / 25).unwrap();
-            let rejected = |tokens: &Tokens| self.seen.contains(tokens);
+            let rejected = |tokens: &Tokens| self.seen.contains(tokens).then_some(Rejection::Seen);
             let proposal = self.controller.propose(self.trial, &within, &rejected).unwrap();
             let Proposal::Drawn(draw) = proposal else { panic!("exhausted") };
             assert_eq!(draw.tokens.len(), within.decisions().len());
@@ -189,13 +189,17 @@ fn a_depth_is_tried_out_and_then_exhausted() {
     let mut controller = controller(&space, &Config::default(), 2);
     let mut seen = HashSet::new();
     for trial in 0..50 {
-        let proposal = controller.propose(trial, &within, &|tokens| seen.contains(tokens));
+        let proposal = controller
+            .propose(trial, &within, &|tokens| seen.contains(tokens).then_some(Rejection::Seen));
         let Proposal::Drawn(draw) = proposal.unwrap() else { panic!("trial {trial}") };
         controller.observe(trial, &draw.tokens, f64::from(draw.tokens.as_slice()[0])).unwrap();
         assert!(seen.insert(draw.tokens), "trial {trial}");
     }
-    let mut next =
-        |within| controller.propose(50, within, &|tokens| seen.contains(tokens)).unwrap();
+    let mut next = |within| {
+        controller
+            .propose(50, within, &|tokens| seen.contains(tokens).then_some(Rejection::Seen))
+            .unwrap()
+    };
     assert_eq!(next(&within), Proposal::Exhausted);
     assert!(matches!(next(&space), Proposal::Drawn(_)));
 }
@@ -206,7 +210,7 @@ fn other_spaces_are_refused() {
     // One more layer, another space, and decisions of the space that no depth ends with.
     let shorter = Space::from_decisions("shorter", skips(3).decisions()[..1].to_vec()).unwrap();
     for within in [skips(4), space(&[2, 3]), shorter] {
-        let proposal = controller.propose(0, &within, &|_| false);
+        let proposal = controller.propose(0, &within, &|_| None);
         assert!(matches!(proposal, Err(Error::Space { .. })), "{}", within.name());
     }
     let deep = skips(4).unrank(&0u32.into()).unwrap();

@@ -9,7 +9,7 @@ mod propose;
 mod reference;
 mod sampling;
 
-use nasrl_controller::{Config, Draw, Policy, Proposal, Reinforce};
+use nasrl_controller::{Config, Draw, Policy, Proposal, Reinforce, Rejection};
 use nasrl_space::{Decision, Space, Tokens, Value};
 use nasrl_tensor::Cpu;
 use nasrl_tensor::random::Key;
@@ -59,7 +59,7 @@ fn controller(space: &Space, config: &Config, seed: u64) -> Reinforce<Cpu> {
 #[track_caller]
 fn draw(controller: &mut Reinforce<Cpu>, trial: u64, seen: impl Fn(&Tokens) -> bool) -> Draw {
     let space = controller.policy().space().clone();
-    match controller.propose(trial, &space, &seen) {
+    match controller.propose(trial, &space, &|tokens| seen(tokens).then_some(Rejection::Seen)) {
         Ok(Proposal::Drawn(draw)) => draw,
         other => panic!("trial {trial}: {other:?}"),
     }

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
-use nasrl_controller::{Config, Error, Preset, Proposal, RewardScale};
+use nasrl_controller::{Config, Error, Preset, Proposal, Rejection, RewardScale};
+use nasrl_space::Tokens;
 
 use crate::{controller, draw, space, tokens};
 
@@ -14,7 +15,9 @@ fn a_small_space_is_tried_out_without_repeats_and_then_exhausted() {
         controller.observe(trial, &draw.tokens, f64::from(draw.tokens.as_slice()[2])).unwrap();
         assert!(seen.insert(draw.tokens), "trial {trial}");
     }
-    let proposal = controller.propose(24, &space, &|tokens| seen.contains(tokens)).unwrap();
+    let proposal = controller
+        .propose(24, &space, &|tokens| seen.contains(tokens).then_some(Rejection::Seen))
+        .unwrap();
     assert_eq!(proposal, Proposal::Exhausted);
 }
 
@@ -22,7 +25,10 @@ fn a_small_space_is_tried_out_without_repeats_and_then_exhausted() {
 fn a_large_space_where_nothing_is_new_is_exhausted() {
     let space = space(&[4; 12]);
     let mut controller = controller(&space, &Config::default(), 2);
-    assert_eq!(controller.propose(0, &space, &|_| true).unwrap(), Proposal::Exhausted);
+    assert_eq!(
+        controller.propose(0, &space, &|_| Some(Rejection::Seen)).unwrap(),
+        Proposal::Exhausted
+    );
 }
 
 #[test]
@@ -55,7 +61,7 @@ fn a_collapsed_policy_starts_anew() {
         trial += 1;
         assert!(trial < 2000, "the policy does not collapse");
     }
-    let near = |tokens: &nasrl_space::Tokens| {
+    let near = |tokens: &Tokens| {
         let pairs = tokens.as_slice().iter().zip(favourite.as_slice());
         pairs.filter(|(a, b)| a != b).count() < 3
     };
@@ -65,6 +71,19 @@ fn a_collapsed_policy_starts_anew() {
     assert_eq!(controller.metrics().baseline, None);
     let fresh = draw(&mut controller, trial, |_| false);
     assert!(fresh.entropy > 6.0, "{fresh:?}");
+}
+
+#[test]
+fn a_policy_that_meets_limits_does_not_start_anew() {
+    let space = space(&[4; 6]);
+    let mut controller = controller(&space, &Config::default(), 3);
+    let allowed = |tokens: &Tokens| tokens.as_slice()[..5].iter().all(|&choice| choice == 3);
+    let barred = |tokens: &Tokens| (!allowed(tokens)).then_some(Rejection::Barred);
+    let Proposal::Drawn(draw) = controller.propose(0, &space, &barred).unwrap() else {
+        panic!("four token strings are allowed");
+    };
+    assert!(allowed(&draw.tokens) && draw.redraws > 30 && !draw.restarted, "{draw:?}");
+    assert_eq!(controller.metrics().restarts, 0);
 }
 
 #[test]
@@ -110,7 +129,7 @@ fn divergence_is_reported() {
     };
     let mut controller = controller(&space, &config, 1);
     for trial in 0..50 {
-        match controller.propose(trial, &space, &|_| false) {
+        match controller.propose(trial, &space, &|_| None) {
             Ok(Proposal::Drawn(draw)) => {
                 controller.observe(trial, &draw.tokens, 1e6 * (trial % 3) as f64).unwrap();
             }

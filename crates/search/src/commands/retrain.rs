@@ -10,7 +10,7 @@ use nasrl_search::problem::Problem;
 use nasrl_search::recipes::{RecipeName, stretched};
 use nasrl_search::retrain::Retraining;
 use nasrl_search::run::{Recorder, RunDirectory, RunRecord, TrainedOn, Variant};
-use nasrl_search::tuning::Setting;
+use nasrl_search::setting::Setting;
 use nasrl_search::{Proposed, Stop, Trial};
 
 use super::which::Which;

@@ -10,6 +10,7 @@ use nasrl_search::run::RunRecord;
 use nasrl_search::summary::Summary;
 
 use super::tune::settings_table;
+use super::which::Which;
 use crate::exit::{CommandError, CommandResult, Exit, refused};
 use crate::output::{put, say};
 use policy::show_policy;
@@ -26,18 +27,15 @@ pub(crate) struct Arguments {
     /// The directory of the run.
     run: PathBuf,
 
-    /// The number of the trial. Without it: what the whole run found so far.
-    trial: Option<u64>,
+    /// The number of the trial, or `best`. Without it: what the whole run found so far.
+    trial: Option<Which>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let record = RunRecord::read(&arguments.run).map_err(refused)?;
     match arguments.trial {
         None => show_run(&record)?,
-        Some(number) => {
-            let trial = record.trials.iter().find(|trial| trial.proposed.trial == number);
-            show_trial(&record, trial.ok_or_else(|| unknown_trial(&record, number))?);
-        }
+        Some(which) => show_trial(&record, which.of(&record)?),
     }
     Ok(Exit::Done)
 }
@@ -70,14 +68,4 @@ fn show_run(record: &RunRecord) -> Result<(), CommandError> {
         show_policy(&mut policy)?;
     }
     Ok(())
-}
-
-/// A trial that the run does not have.
-pub(super) fn unknown_trial(record: &RunRecord, number: u64) -> CommandError {
-    let finished = record.trials.len();
-    let last = record.trials.last().map_or(0, |trial| trial.proposed.trial);
-    refused(format!(
-        "{} has no result of trial {number}: it has {finished}, numbered up to {last}",
-        record.path.display()
-    ))
 }

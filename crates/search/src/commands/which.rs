@@ -3,7 +3,6 @@
 use nasrl_search::Trial;
 use nasrl_search::run::RunRecord;
 
-use super::show::unknown_trial;
 use crate::exit::{CommandError, refused};
 
 /// A trial by its number, or the best of the search.
@@ -40,4 +39,14 @@ impl Which {
             }),
         }
     }
+}
+
+/// A trial that the run does not have.
+fn unknown_trial(record: &RunRecord, number: u64) -> CommandError {
+    let finished = record.trials.len();
+    let last = record.trials.last().map_or(0, |trial| trial.proposed.trial);
+    refused(format!(
+        "{} has no result of trial {number}: it has {finished}, numbered up to {last}",
+        record.path.display()
+    ))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::recipes::RecipeName;
-use crate::tuning::Setting;
+use crate::setting::Setting;
 
 /// A child that was trained again after the search, and tested.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use nasrl_space::{ArchitectureHash, Tokens};
 
 use super::Plan;
 use crate::Trial;
-use crate::strategy::{Proposal, Strategy, StrategyError};
+use crate::strategy::{Proposal, Rejection, Strategy, StrategyError};
 
 /// A strategy and how far it has come. Its trials are numbered from `first` in the search and from
 /// 0 for the strategy.
@@ -64,7 +64,11 @@ impl<'a> Series<'a> {
             let identity = architectures.identify(tokens);
             let is_over = identity.excess.is_some();
             asked.borrow_mut().push(is_over);
-            is_over || self.seen.contains(&identity.hash)
+            match self.seen.contains(&identity.hash) {
+                _ if is_over => Some(Rejection::Barred),
+                true => Some(Rejection::Seen),
+                false => None,
+            }
         };
         let proposal = loop {
             let within = stages.space(self.stage);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use nasrl_child::Epoch;
 use nasrl_space::{Graph, Tokens};
 
-use crate::tuning::Setting;
+use crate::setting::Setting;
 use crate::{Evaluator, Failure, Job, Outcome, Stop, panics};
 
 /// What a thread has to evaluate.

@@ -3,7 +3,7 @@
 use nasrl_space::{Space, Tokens};
 use nasrl_tensor::random::{Key, Philox};
 
-use super::{Metrics, Proposal, Strategy, StrategyError};
+use super::{Metrics, Proposal, Rejection, Strategy, StrategyError};
 
 /// Draws token strings uniformly and never proposes a rejected one: no architecture twice.
 ///
@@ -41,7 +41,7 @@ impl Strategy for Random {
         &mut self,
         trial: u64,
         within: &Space,
-        rejected: &dyn Fn(&Tokens) -> bool,
+        rejected: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Option<Proposal>, StrategyError> {
         let mut stream = Philox::new(Key::new(self.seed, trial, "random search"));
         Ok(draw(within, &mut stream, rejected).map(|(tokens, redraws)| Proposal {
@@ -74,18 +74,18 @@ impl Strategy for Random {
 fn draw(
     space: &Space,
     stream: &mut Philox,
-    rejected: &dyn Fn(&Tokens) -> bool,
+    rejected: &dyn Fn(&Tokens) -> Option<Rejection>,
 ) -> Option<(Tokens, u64)> {
     for redraws in 0..DRAWS as u64 {
         let tokens = space.sample(stream);
-        if !rejected(&tokens) {
+        if rejected(&tokens).is_none() {
             return Some((tokens, redraws));
         }
     }
     if space.count() > ENUMERABLE.into() {
         return None;
     }
-    let mut left: Vec<Tokens> = space.iter().filter(|tokens| !rejected(tokens)).collect();
+    let mut left: Vec<Tokens> = space.iter().filter(|tokens| rejected(tokens).is_none()).collect();
     let chosen = match left.len() {
         0 => return None,
         count => stream.below(u32::try_from(count).expect("at most ENUMERABLE")) as usize,

@@ -4,7 +4,7 @@ use nasrl_controller::{Config, Draw, Error, Reinforce};
 use nasrl_space::{Space, Tokens};
 use nasrl_tensor::Cpu;
 
-use super::{Metrics, Proposal, Strategy, StrategyError};
+use super::{Metrics, Proposal, Rejection, Strategy, StrategyError};
 
 /// A controller that samples architectures and learns by REINFORCE (arXiv 1611.01578, section 3.2).
 /// It runs on one core: its networks are small.
@@ -38,7 +38,7 @@ impl Strategy for ReinforceStrategy {
         &mut self,
         trial: u64,
         within: &Space,
-        rejected: &dyn Fn(&Tokens) -> bool,
+        rejected: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Option<Proposal>, StrategyError> {
         Ok(match self.controller.propose(trial, within, rejected).map_err(wrap)? {
             nasrl_controller::Proposal::Exhausted => None,

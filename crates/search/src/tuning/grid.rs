@@ -5,8 +5,8 @@ use nasrl_child::recipe::{Optimizer, Schedule};
 use nasrl_space::{Graph, Op};
 use nasrl_tensor::random::{Key, Philox};
 
-use super::Setting;
 use crate::recipes::{RecipeName, stretched};
+use crate::setting::Setting;
 
 /// Values to try: every combination of one of each.
 #[derive(Clone, Debug, PartialEq)]
