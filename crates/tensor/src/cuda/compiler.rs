@@ -36,7 +36,7 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::NoNvrtc`] or [`Error::Compile`].
-    pub(super) fn cubin(&self, source: Source) -> Result<Cubin> {
+    pub(super) fn cubin(&self, source: Source<'_>) -> Result<Cubin> {
         let nvrtc = self.nvrtc()?;
         let name = self.name(source, nvrtc);
         match self.cache.load(&name) {
@@ -47,11 +47,11 @@ impl Compiler {
 
     /// Compiles what `cubin` was compiled from again, and replaces it in the cache: the device has
     /// refused it.
-    pub(super) fn again(&self, source: Source, cubin: Cubin) -> Result<Cubin> {
+    pub(super) fn again(&self, source: Source<'_>, cubin: Cubin) -> Result<Cubin> {
         self.compile(source, cubin.name, self.nvrtc()?)
     }
 
-    fn compile(&self, source: Source, name: String, nvrtc: &Nvrtc) -> Result<Cubin> {
+    fn compile(&self, source: Source<'_>, name: String, nvrtc: &Nvrtc) -> Result<Cubin> {
         let compiled = nvrtc.compile(source, HEADERS, &self.options());
         let bytes = compiled.map_err(|log| Error::Compile {
             source_name: source.name.to_owned(),
@@ -68,7 +68,7 @@ impl Compiler {
     }
 
     /// The name in the cache: a hash of all that the machine code depends on.
-    fn name(&self, source: Source, nvrtc: &Nvrtc) -> String {
+    fn name(&self, source: Source<'_>, nvrtc: &Nvrtc) -> String {
         let version = nvrtc.version.to_string();
         let options = self.options();
         let mut hash = blake3::Hasher::new();

@@ -20,12 +20,14 @@ mod columns;
 mod compiler;
 mod concat;
 mod cross_entropy;
+mod custom;
 mod device;
 mod draw;
 mod driver;
 mod dropout;
 mod embedding;
 mod global_average_pool;
+mod image;
 mod images;
 mod launch;
 mod lstm_cell;
@@ -50,7 +52,10 @@ use cudarc::driver::sys::CUstream;
 
 pub use buffer::Buffer;
 pub use cache::KernelCache;
+pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
+
+pub use launch::Grid;
 
 use crate::{Error, Result};
 use device::Device;

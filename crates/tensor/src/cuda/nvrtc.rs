@@ -1,6 +1,7 @@
 //! NVRTC, the compiler of CUDA C++, loaded when the first kernel is needed.
 
 use std::env;
+use std::error::Error as _;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs;
 use std::path::Path;
@@ -58,7 +59,8 @@ impl Nvrtc {
     pub(super) fn load() -> Result<Self> {
         let mut tried = Vec::new();
         let mut attempt = |name: &str, libraries: Vec<Library>| {
-            Self::open(name, libraries).map_err(|error| tried.push(error.to_string())).ok()
+            let opened = Self::open(name, libraries);
+            opened.map_err(|error| tried.push(format!("{name}: {}", reason(&error)))).ok()
         };
         let found = match env::var(VARIABLE) {
             Ok(name) => attempt(&name, parts(Path::new(&name))),
@@ -100,8 +102,8 @@ impl Nvrtc {
     /// Compiles a source that includes some of the headers; the log is the error.
     pub(super) fn compile(
         &self,
-        source: Source,
-        headers: &[Source],
+        source: Source<'_>,
+        headers: &[Source<'_>],
         options: &[String],
     ) -> Result<Vec<u8>, String> {
         let main = Texts::new([source.text, source.name])?;
@@ -174,6 +176,11 @@ impl Text {
             }
         }
     }
+}
+
+/// What the dynamic linker says, or failing that what it was asked.
+fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The libraries beside `library` that it opens by name at its first use, and would not find unless
