@@ -28,7 +28,7 @@ use crate::{DType, Error, Result};
 macro_rules! kernels {
     ($source:path { $(
         $constant:ident: $name:ident $(<$($variant:ident),+>)?
-            ($($access:ident $element:ident),+; $geometry:ty);
+            ($($access:ident $element:ident),*; $geometry:ty);
     )+ }) => {
         static TABLE: $crate::cuda::module::Table = $crate::cuda::module::Table {
             source: &$source,
@@ -36,7 +36,7 @@ macro_rules! kernels {
         };
         $(
             static $constant: $crate::cuda::module::Kernel<
-                { [$(stringify!($element)),+].len() },
+                { <[&str]>::len(&[$(stringify!($element)),*]) },
                 $geometry,
             > = $crate::cuda::module::Kernel::new(
                 &TABLE,
@@ -49,7 +49,7 @@ macro_rules! kernels {
                     parameters: &[$($crate::cuda::module::Parameter {
                         access: $crate::cuda::module::access!($access),
                         elements: $crate::cuda::module::parameter!($element),
-                    }),+],
+                    }),*],
                     geometry: size_of::<$geometry>(),
                 },
             );
