@@ -52,6 +52,7 @@ use cudarc::driver::sys::CUstream;
 
 pub use buffer::Buffer;
 pub use cache::KernelCache;
+pub use compiler::{Compiled, compile};
 pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 
