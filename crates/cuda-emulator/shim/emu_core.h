@@ -154,7 +154,9 @@ EMU_FN void* __emu_dyn_smem() { return __emu_self->block->shared; }
 #define EMU_ASSERT_STATUS 710
 #define EMU_MISALIGNED_STATUS 716
 #define EMU_FAILED_STATUS 719
+// From code that is inlined into a kernel, and from a function of its own called by a kernel.
 #define EMU_TRAP(status, text) __emu_api.trap(__emu_self, status, text, EMU_SITE())
+#define EMU_TRAP_AT_CALLER(status, text) __emu_api.trap(__emu_self, status, text, EMU_CALLER())
 EMU_FN void __trap() {
     EMU_TRAP(EMU_FAILED_STATUS, "__trap()");
     __builtin_unreachable();

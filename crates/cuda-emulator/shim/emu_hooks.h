@@ -17,7 +17,7 @@ enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1 };
 // From code that is inlined into a kernel, and from a function of its own called by a kernel.
 #define EMU_ACCESS(p, n, kind) \
     ((void)(__emu_instrumented && (__emu_api.access(__emu_self, (size_t)(p), n, kind, EMU_SITE()), 0)))
-#define EMU_ACCESS_BY_CALLER(p, n, kind) \
+#define EMU_ACCESS_AT_CALLER(p, n, kind) \
     ((void)(__emu_instrumented && (__emu_api.access(__emu_self, (size_t)(p), n, kind, EMU_CALLER()), 0)))
 // Counted once a warp.
 #define EMU_TALLY(what, n) \

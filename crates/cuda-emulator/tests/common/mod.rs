@@ -21,8 +21,13 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(options: &Options) -> Self {
+        Self::of(options, 0)
+    }
+
+    /// The device of that index; tests whose kernels fail take one each.
+    pub(crate) fn of(options: &Options, index: usize) -> Self {
         let emulator = install(options).expect("the emulator can be installed");
-        let context = CudaContext::new(0).expect("a device");
+        let context = CudaContext::new(index).expect("a device");
         let stream = context.new_stream().expect("a stream");
         Self { emulator, context, stream }
     }
