@@ -38,7 +38,7 @@ EMU_OWN void __emu_cp_wait(unsigned keep) {
     unsigned done = q.groups - keep, end = q.group_end[done - 1];
     for (unsigned i = 0; i < end; i++) {
         auto& c = q.entries[i];
-        EMU_ACCESS_AT_CALLER(c.to, c.bytes, EMU_WRITE | EMU_PROXY);
+        EMU_ACCESS_AT_CALLER(c.to, c.bytes, EMU_WRITE | EMU_LANDS);
         memset(c.to, 0, c.bytes);
         memcpy(c.to, c.from, c.valid);
     }

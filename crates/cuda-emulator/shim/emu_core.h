@@ -13,8 +13,9 @@
 #define __grid_constant__
 
 #define EMU_FN static inline
-// Code of the emulator: never instrumented. The second form may be called from the first only.
-#define EMU_OWN static __attribute__((no_sanitize("thread"), noinline))
+// Code of the emulator: never instrumented, and never cloned or split, so that its return address
+// lies in a kernel. The second form may be called from the first only.
+#define EMU_OWN static __attribute__((no_sanitize("thread"), noipa))
 #define EMU_OWN_INLINE static inline __attribute__((no_sanitize("thread")))
 
 typedef unsigned long size_t;

@@ -109,7 +109,8 @@ EMU_OWN bool __emu_mbar_try_wait(__emu_u64* barrier, unsigned parity) {
         if (q->copies[i].barrier == barrier) {
             auto copy = q->copies[i];
             q->copies[i] = q->copies[--q->count];
-            EMU_ACCESS_AT_CALLER(copy.to, copy.bytes, EMU_WRITE | EMU_PROXY);
+            EMU_ACCESS_AT_CALLER(copy.to, copy.bytes, EMU_WRITE | EMU_PROXY | EMU_LANDS);
+            if (__emu_instrumented) __emu_api.tally(__emu_self, EMU_TALLY_GLOBAL_READ, copy.bytes);
             __emu::run(__emu_self->block, copy);
         } else
             i++;

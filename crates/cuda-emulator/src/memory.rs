@@ -20,9 +20,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) start: usize,
-    #[allow(dead_code)]
     pub(crate) size: usize,
-    #[allow(dead_code)]
     pub(crate) kind: Kind,
 }
 

@@ -88,3 +88,10 @@ pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
     };
     (0..count).map(|_| next()).collect()
 }
+
+/// Where a source has the mark `// LINE name`, as reports write it.
+pub(crate) fn line_of((file, text): (&str, &str), name: &str) -> String {
+    let mark = format!("// LINE {name}");
+    let line = text.lines().position(|line| line.ends_with(&mark)).expect("a marked line");
+    format!("{file}:{}", line + 1)
+}
