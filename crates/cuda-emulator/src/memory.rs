@@ -193,21 +193,20 @@ impl Memory {
     pub(crate) fn describe(&self, address: usize) -> Option<String> {
         const NEAR: usize = 1 << 16;
         let table = self.read();
-        if let Some((&start, a)) = table.live.range(..=address).next_back() {
-            let offset = address - start;
-            if offset < a.size {
-                return Some(format!("{offset} bytes into a live buffer of {} bytes", a.size));
-            }
-            if offset < a.size + NEAR {
-                let past = offset - a.size;
-                return Some(format!("{past} bytes past the end of a buffer of {} bytes", a.size));
-            }
+        let below = table.live.range(..=address).next_back();
+        let below = below.map(|(&start, a)| (address - start, a.size));
+        if let Some((offset, size)) = below.filter(|(offset, size)| offset < size) {
+            return Some(format!("{offset} bytes into a live buffer of {size} bytes"));
         }
         let within =
             |&&(start, a): &&(usize, Allocation)| address >= start && address - start < a.size;
         if let Some((start, a)) = table.freed.iter().rev().find(within) {
             let offset = address - start;
             return Some(format!("{offset} bytes into a freed buffer of {} bytes", a.size));
+        }
+        if let Some((offset, size)) = below.filter(|(offset, size)| *offset < size + NEAR) {
+            let past = offset - size;
+            return Some(format!("{past} bytes past the end of a buffer of {size} bytes"));
         }
         let (&start, a) = table.live.range(address..).next()?;
         (start - address < NEAR)

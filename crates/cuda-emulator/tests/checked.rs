@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{BASIC, Device, GEMM, WRONG, line_of, shape};
+use common::{BASIC, Device, GEMM, WRONG, line_of, outcome, shape};
 use cudarc::driver::sys::{CUfunction_attribute_enum, CUresult};
 use cudarc::driver::{CudaSlice, LaunchConfig, PushKernelArg};
 use half::bf16;
@@ -30,8 +30,8 @@ fn caught(device: &Device, kernel: &str, y: &CudaSlice<f32>, error: CUresult, te
         launch.arg(&n);
     }
     // SAFETY: the arguments are those of the kernel.
-    unsafe { launch.launch(shape(1, THREADS, 1024)) }.unwrap();
-    assert_eq!(device.stream.synchronize().unwrap_err().0, error, "{kernel}");
+    let launched = unsafe { launch.launch(shape(1, THREADS, 1024)) };
+    assert_eq!(outcome(launched, &device.stream), Err(error), "{kernel}");
     let reports = device.emulator.reports();
     let report = reports.iter().find(|report| report.kernel.as_deref() == Some(kernel));
     let text = &report.expect("a report").text;
@@ -68,10 +68,10 @@ fn use_after_free() {
     // SAFETY: allocated above; the kernel's use of it below is the mistake under test.
     unsafe { cudarc::driver::result::free_sync(pointer) }.unwrap();
     // SAFETY: a pointer is what the kernel expects; that it is stale is the mistake under test.
-    unsafe { device.stream.launch_builder(&function).arg(&pointer).launch(shape(1, 32, 0)) }
-        .unwrap();
-    let error = device.stream.synchronize().unwrap_err().0;
-    assert_eq!(error, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+    let launched =
+        unsafe { device.stream.launch_builder(&function).arg(&pointer).launch(shape(1, 32, 0)) };
+    let error = Err(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+    assert_eq!(outcome(launched, &device.stream), error);
     let reports = device.emulator.reports();
     let line = line_of(WRONG, "keeps_a_pointer");
     let found = |r: &nasrl_cuda_emulator::Report| {
@@ -110,8 +110,8 @@ fn hazards_of_asynchronous_copies() {
     caught(&device, "copies_misaligned", &y, error, &["misaligned", &line]);
 }
 
-/// Runs the matrix product with an option; the error, if there is one.
-fn product(option: &str) -> Option<CUresult> {
+/// Runs the matrix product with an option.
+fn product(option: &str) -> Result<(), CUresult> {
     let device = device();
     let function = device.module(GEMM, &[option]).load_function("gemm_bf16").unwrap();
     let (m, n, k) = (64, 64, 128);
@@ -126,21 +126,18 @@ fn product(option: &str) -> Option<CUresult> {
     let grid_dim = (n as u32 / 64, m as u32 / 64, 1);
     let shape = LaunchConfig { grid_dim, block_dim: (128, 1, 1), shared_mem_bytes: shared as u32 };
     // SAFETY: the arguments are those of the kernel.
-    unsafe { launch.launch(shape) }.unwrap();
-    match device.stream.clone_dtoh(&out) {
-        Ok(got) => {
-            assert!(got.iter().all(|v| *v == k as f32), "sums of ones");
-            None
-        }
-        Err(error) => Some(error.0),
-    }
+    let launched = unsafe { launch.launch(shape) };
+    outcome(launched, &device.stream)?;
+    let got = device.stream.clone_dtoh(&out).unwrap();
+    assert!(got.iter().all(|v| *v == k as f32), "sums of ones");
+    Ok(())
 }
 
 #[test]
 fn a_pipeline_with_a_wrong_wait_or_barrier() {
-    assert_eq!(product("-DRIGHT"), None);
-    assert_eq!(product("-DWRONG_WAIT"), Some(CUresult::CUDA_ERROR_LAUNCH_FAILED));
-    assert_eq!(product("-DWRONG_BARRIER"), Some(CUresult::CUDA_ERROR_LAUNCH_FAILED));
+    assert_eq!(product("-DRIGHT"), Ok(()));
+    assert_eq!(product("-DWRONG_WAIT"), Err(CUresult::CUDA_ERROR_LAUNCH_FAILED));
+    assert_eq!(product("-DWRONG_BARRIER"), Err(CUresult::CUDA_ERROR_LAUNCH_FAILED));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Device, WRONG, line_of, shape};
+use common::{Device, WRONG, line_of, outcome, shape};
 use cudarc::driver::PushKernelArg;
 use cudarc::driver::sys::CUresult;
 use nasrl_cuda_emulator::Options;
@@ -25,10 +25,9 @@ fn fails(kernel: &str, error: CUresult, texts: &[&str]) {
     let mut launch = device.stream.launch_builder(&function);
     launch.arg(&mut y);
     // SAFETY: the argument is that of the kernel.
-    unsafe { launch.launch(shape(3, 256, 0)) }.unwrap();
-    for _ in 0..2 {
-        assert_eq!(device.stream.synchronize().unwrap_err().0, error, "{kernel}");
-    }
+    let launched = unsafe { launch.launch(shape(3, 256, 0)) };
+    assert_eq!(outcome(launched, &device.stream), Err(error), "{kernel}");
+    assert_eq!(device.stream.synchronize().unwrap_err().0, error, "{kernel}");
     assert_eq!(device.context.synchronize().unwrap_err().0, error, "{kernel}");
     let reports = device.emulator.reports();
     let report = reports.iter().find(|report| report.kernel.as_deref() == Some(kernel));

@@ -184,9 +184,9 @@ fn a_block_that_leaves_before_the_barrier_of_the_grid_is_an_error() {
     let mut launch = stream.launch_builder(&function);
     launch.arg(&mut values);
     // SAFETY: the argument is that of the kernel.
-    unsafe { launch.launch_cooperative(shape(3, 32, 0)) }.unwrap();
-    let error = stream.synchronize().unwrap_err();
-    assert_eq!(error.0, CUresult::CUDA_ERROR_LAUNCH_FAILED);
+    let launched = unsafe { launch.launch_cooperative(shape(3, 32, 0)) };
+    let error = common::outcome(launched, &stream);
+    assert_eq!(error, Err(CUresult::CUDA_ERROR_LAUNCH_FAILED));
     let reports = device.emulator.reports();
     let found = |text: &str| reports.iter().any(|report| report.text.contains(text));
     assert!(found("a block that has exited") && found("cooperative.cu:"), "{reports:?}");

@@ -75,7 +75,7 @@ fn error(device: &Device, kernel: &str, options: &[&str]) -> Result<f64, DriverE
     let grid_dim = ((N / 64) as u32, (M / 64) as u32, 1);
     let shape = LaunchConfig { grid_dim, block_dim: (128, 1, 1), shared_mem_bytes: shared as u32 };
     // SAFETY: the arguments are those of the kernel.
-    unsafe { launch.launch(shape) }.unwrap();
+    unsafe { launch.launch(shape) }?;
     let got = device.stream.clone_dtoh(&out)?;
     let mut worst = 0f64;
     for i in 0..M {

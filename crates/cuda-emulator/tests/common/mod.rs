@@ -1,7 +1,8 @@
 //! What the tests of the emulator share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, LaunchConfig};
+use cudarc::driver::sys::CUresult;
+use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, LaunchConfig};
 use cudarc::nvrtc::{Ptx, result};
 use nasrl_cuda_emulator::{Emulator, Options, install};
 use std::ffi::{CStr, CString};
@@ -94,4 +95,13 @@ pub(crate) fn line_of((file, text): (&str, &str), name: &str) -> String {
     let mark = format!("// LINE {name}");
     let line = text.lines().position(|line| line.ends_with(&mark)).expect("a marked line");
     format!("{file}:{}", line + 1)
+}
+
+/// What became of a launch. An error of the kernel may be seen by the launch's own bookkeeping
+/// already, or by the host's next wait.
+pub(crate) fn outcome<T>(
+    launched: Result<T, DriverError>,
+    stream: &CudaStream,
+) -> Result<(), CUresult> {
+    launched.and_then(|_| stream.synchronize()).map_err(|error| error.0)
 }
