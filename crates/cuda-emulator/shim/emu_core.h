@@ -134,7 +134,11 @@ EMU_EXPORT const __emu::Desc* __emu_bind(const __emu_api_t* api, const __emu::De
     *end = __stop_emu_desc;
     return __start_emu_desc;
 }
-EMU_EXPORT void __emu_touch_tls() { *(volatile int*)__emu::touched = 0; }
+// The calling thread's address of a variable in the same block as all __shared__ ones.
+EMU_EXPORT void* __emu_touch_tls() {
+    *(volatile int*)__emu::touched = 0;
+    return __emu::touched;
+}
 EMU_EXPORT void __emu_entry(__emu_thread* thread, const void* thunk, void* const* arguments) {
     __emu_thread* saved = __emu_self; // the register is the caller's
     __emu_self = thread;

@@ -204,13 +204,11 @@ impl Memory {
             let offset = address - start;
             return Some(format!("{offset} bytes into a freed buffer of {} bytes", a.size));
         }
-        if let Some((offset, size)) = below.filter(|(offset, size)| *offset < size + NEAR) {
-            let past = offset - size;
-            return Some(format!("{past} bytes past the end of a buffer of {size} bytes"));
-        }
-        let (&start, a) = table.live.range(address..).next()?;
-        (start - address < NEAR)
-            .then(|| format!("{} bytes before a buffer of {} bytes", start - address, a.size))
+        let past = below.map(|(offset, size)| (offset - size, "past the end of", size));
+        let above = table.live.range(address..).next();
+        let before = above.map(|(&start, a)| (start - address, "before", a.size));
+        let (distance, side, size) = past.into_iter().chain(before).min()?;
+        (distance < NEAR).then(|| format!("{distance} bytes {side} a buffer of {size} bytes"))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
