@@ -71,6 +71,16 @@ pub struct Counters {
     pub bank_conflict_lines: BTreeMap<String, u64>,
 }
 
+/// What was executed of a source file: a program or one of its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCoverage {
+    /// The name of the program, or of the header as in its `#include`.
+    pub file: String,
+    /// How often each line was executed that has code in any kernel compiled so far; lines of
+    /// templates count for all instances together.
+    pub lines: BTreeMap<u32, u64>,
+}
+
 impl Counters {
     /// Adds what other threads of the launch did.
     pub(crate) fn add(&mut self, other: &Self) {

@@ -245,6 +245,24 @@ impl Module {
         Err("the loader does not say where thread-local variables are".into())
     }
 
+    /// The notes that the compiler wrote beside the object for gcov, if it counts lines, and the
+    /// counters so far in gcov's format.
+    pub(crate) fn line_counters(&self) -> Option<(PathBuf, Vec<u8>)> {
+        type Write = extern "C" fn(*const u8, u32, *mut Vec<u8>);
+        extern "C" fn write(bytes: *const u8, count: u32, to: *mut Vec<u8>) {
+            // SAFETY: libgcov gives that many bytes, and passes on the vector that it was given.
+            unsafe { (*to).extend(std::slice::from_raw_parts(bytes, count as usize)) };
+        }
+        let mut data = Vec::new();
+        let dump = symbol(self.handle, c"__emu_coverage").ok()?;
+        // SAFETY: the shim's function, of this type; it calls back with the vector only.
+        unsafe {
+            let dump: extern "C" fn(Write, *mut Vec<u8>) = std::mem::transmute(dump);
+            dump(write, &mut data);
+        }
+        (!data.is_empty()).then(|| (self.path.with_extension("gcno"), data))
+    }
+
     /// Whether an address lies in the loaded object: code, variables, literals.
     pub(crate) fn contains(&self, address: usize) -> bool {
         (self.base..self.end).contains(&address)
@@ -312,6 +330,9 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
+        if let Some((notes, data)) = self.line_counters() {
+            emulator().unloaded.add(notes, data);
+        }
         // SAFETY: opened by `load`; every function keeps its module, so that none is in use.
         unsafe { libc::dlclose(self.handle) };
     }
