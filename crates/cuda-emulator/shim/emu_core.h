@@ -13,9 +13,13 @@
 #define __grid_constant__
 
 #define EMU_FN static inline
-// Code of the emulator: never instrumented. The second form may be called from the first only.
-#define EMU_OWN static __attribute__((no_sanitize("thread"), noinline))
-#define EMU_OWN_INLINE static inline __attribute__((no_sanitize("thread")))
+// Code of the emulator: never instrumented, and never cloned or split, so that its return address
+// lies in a kernel. The second form may be called from the first only.
+// The third are functions by name that the Rust side calls.
+#define EMU_UNSEEN no_sanitize("thread"), no_profile_instrument_function, optimize("O2")
+#define EMU_OWN static __attribute__((EMU_UNSEEN, noipa))
+#define EMU_OWN_INLINE static inline __attribute__((EMU_UNSEEN))
+#define EMU_EXPORT extern "C" __attribute__((used, EMU_UNSEEN, noipa))
 
 typedef unsigned long size_t;
 typedef unsigned int __emu_u32;
@@ -124,7 +128,6 @@ template <class... A, void (*F)(A...)> struct Kern<F> {
 static thread_local int touched[4]; // 16 bytes, known to src/module/mod.rs
 } // namespace __emu
 
-#define EMU_EXPORT extern "C" __attribute__((used, no_sanitize("thread"), noinline))
 extern "C" {
 extern __emu::Desc __attribute__((weak, visibility("hidden"))) __start_emu_desc[], __stop_emu_desc[];
 }
@@ -133,7 +136,11 @@ EMU_EXPORT const __emu::Desc* __emu_bind(const __emu_api_t* api, const __emu::De
     *end = __stop_emu_desc;
     return __start_emu_desc;
 }
-EMU_EXPORT void __emu_touch_tls() { *(volatile int*)__emu::touched = 0; }
+// The calling thread's address of a variable in the same block as all __shared__ ones.
+EMU_EXPORT void* __emu_touch_tls() {
+    *(volatile int*)__emu::touched = 0;
+    return __emu::touched;
+}
 EMU_EXPORT void __emu_entry(__emu_thread* thread, const void* thunk, void* const* arguments) {
     __emu_thread* saved = __emu_self; // the register is the caller's
     __emu_self = thread;
@@ -143,6 +150,24 @@ EMU_EXPORT void __emu_entry(__emu_thread* thread, const void* thunk, void* const
         thread->user = nullptr;
     }
     __emu_self = saved;
+}
+
+// Line coverage. The compiler leaves counters in a section when it is told to, and libgcov writes
+// them as the contents of a .gcda file, through the functions that it is given.
+extern "C" {
+extern const void* const __start_emu_gcov[] __attribute__((weak, visibility("hidden")));
+extern const void* const __stop_emu_gcov[] __attribute__((weak, visibility("hidden")));
+void __gcov_info_to_gcda(const void*, void (*name)(const char*, void*),
+                         void (*write)(const void*, unsigned, void*),
+                         void* (*allocate)(unsigned, void*), void* argument) __attribute__((weak));
+}
+namespace __emu {
+EMU_OWN void ignore_name(const char*, void*) {}
+EMU_OWN void* allocate(unsigned size, void*) { return malloc(size); }
+} // namespace __emu
+EMU_EXPORT void __emu_coverage(void (*write)(const void*, unsigned, void*), void* argument) {
+    for (auto* info = __start_emu_gcov; info < __stop_emu_gcov; info++)
+        __gcov_info_to_gcda(*info, __emu::ignore_name, write, __emu::allocate, argument);
 }
 EMU_EXPORT void __emu_block_end(__emu_block* block) {
     free(block->user);
@@ -154,7 +179,9 @@ EMU_FN void* __emu_dyn_smem() { return __emu_self->block->shared; }
 #define EMU_ASSERT_STATUS 710
 #define EMU_MISALIGNED_STATUS 716
 #define EMU_FAILED_STATUS 719
+// From code that is inlined into a kernel, and from a function of its own called by a kernel.
 #define EMU_TRAP(status, text) __emu_api.trap(__emu_self, status, text, EMU_SITE())
+#define EMU_TRAP_AT_CALLER(status, text) __emu_api.trap(__emu_self, status, text, EMU_CALLER())
 EMU_FN void __trap() {
     EMU_TRAP(EMU_FAILED_STATUS, "__trap()");
     __builtin_unreachable();

@@ -10,21 +10,22 @@ enum {
     EMU_ATOMIC = 2,
     EMU_ASYNC = 4, // in flight: not readable before its wait
     EMU_PROXY = 8, // done by the copy engine: ordered by a barrier in memory
+    EMU_LANDS = 16, // the end of what was reported as EMU_ASYNC
 };
-// Things that are counted, shared with src/exec/check.rs.
-enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1 };
+// Things that are counted, shared with src/exec/count.rs.
+enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1, EMU_TALLY_GLOBAL_READ = 2 };
 
 // From code that is inlined into a kernel, and from a function of its own called by a kernel.
 #define EMU_ACCESS(p, n, kind) \
     ((void)(__emu_instrumented && (__emu_api.access(__emu_self, (size_t)(p), n, kind, EMU_SITE()), 0)))
-#define EMU_ACCESS_BY_CALLER(p, n, kind) \
+#define EMU_ACCESS_AT_CALLER(p, n, kind) \
     ((void)(__emu_instrumented && (__emu_api.access(__emu_self, (size_t)(p), n, kind, EMU_CALLER()), 0)))
 // Counted once a warp.
 #define EMU_TALLY(what, n) \
     ((void)(__emu_instrumented && __emu_self->lane == 0 && (__emu_api.tally(__emu_self, what, n), 0)))
 
 #define EMU_HOOK(name, size, kind)                                                                 \
-    extern "C" __attribute__((visibility("hidden"), used, no_sanitize("thread"), noinline)) void   \
+    extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN, noipa)) void   \
     name(void* p) {                                                                                \
         __emu_api.access(__emu_self, (size_t)p, size, kind, EMU_CALLER());                         \
     }
@@ -46,14 +47,14 @@ EMU_UNALIGNED_HOOKS(4)
 EMU_UNALIGNED_HOOKS(8)
 EMU_UNALIGNED_HOOKS(16)
 #define EMU_RANGE_HOOK(name, kind)                                                                 \
-    extern "C" __attribute__((visibility("hidden"), used, no_sanitize("thread"), noinline)) void   \
+    extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN, noipa)) void   \
     name(void* p, long n) {                                                                        \
         __emu_api.access(__emu_self, (size_t)p, (unsigned)n, kind, EMU_CALLER());                  \
     }
 EMU_RANGE_HOOK(__tsan_read_range, EMU_READ)
 EMU_RANGE_HOOK(__tsan_write_range, EMU_WRITE)
 #define EMU_EMPTY_HOOK(name, ...) \
-    extern "C" __attribute__((visibility("hidden"), used, no_sanitize("thread"))) void name(__VA_ARGS__) {}
+    extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN)) void name(__VA_ARGS__) {}
 EMU_EMPTY_HOOK(__tsan_init)
 EMU_EMPTY_HOOK(__tsan_func_entry, void*)
 EMU_EMPTY_HOOK(__tsan_func_exit, void*)

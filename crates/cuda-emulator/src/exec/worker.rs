@@ -59,7 +59,6 @@ pub(crate) struct Cold {
     /// The code address from which it waits.
     pub(crate) site: usize,
     /// The global buffer that it touched last: first byte, byte behind the last.
-    #[allow(dead_code)]
     pub(crate) buffer: (usize, usize),
 }
 
@@ -226,7 +225,7 @@ impl Worker {
         self.static_shared = grid.function.module.shared_variables();
         self.failure = None;
         self.started = Instant::now();
-        self.checker.begin_grid(grid);
+        self.checker.begin_grid();
     }
 
     /// Makes every thread of the block of that index fresh.
@@ -358,6 +357,7 @@ impl Worker {
         }
         if id == 0 || id == BARRIERS - 1 {
             self.epoch += 1;
+            self.checker.barrier();
         }
     }
 

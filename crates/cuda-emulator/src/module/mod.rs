@@ -5,12 +5,13 @@ pub(crate) mod image;
 use crate::emulator::emulator;
 use crate::exec::{API, Api, Block, Thread};
 use crate::trampoline::loader_message;
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs one CUDA thread to its end: the thread, the kernel's thunk, pointers to its arguments.
 type Entry = unsafe extern "C" fn(*mut Thread, *const c_void, *const *mut c_void);
@@ -41,8 +42,15 @@ pub(crate) struct Module {
     path: PathBuf,
     base: usize,
     end: usize,
-    touch: unsafe extern "C" fn(),
+    /// Gives the calling thread's address of a variable of the shim's beside the `__shared__` ones.
+    touch: unsafe extern "C" fn() -> usize,
+    /// Where that variable lies among them.
+    touched: usize,
+    /// Bytes of them all, padding and the shim's variable included.
+    thread_bytes: usize,
     descriptors: &'static [Descriptor],
+    /// Source lines that were looked up.
+    lines: Mutex<HashMap<usize, String>>,
 }
 
 // SAFETY: the handle and the descriptors are never written after loading, and `dlsym` may be called
@@ -110,7 +118,7 @@ impl Module {
                 block_end: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut Block)>(
                     symbol(handle, c"__emu_block_end")?,
                 ),
-                touch: std::mem::transmute::<*mut c_void, unsafe extern "C" fn()>(symbol(
+                touch: std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> usize>(symbol(
                     handle,
                     c"__emu_touch_tls",
                 )?),
@@ -118,7 +126,10 @@ impl Module {
                 path: path.into(),
                 base: (*map).address,
                 end: 0,
+                touched: 0,
+                thread_bytes: 0,
                 descriptors,
+                lines: Mutex::default(),
             };
             let mut end = module.base;
             module.segments(|info, segment| {
@@ -128,6 +139,7 @@ impl Module {
                 }
             });
             module.end = end;
+            module.locate_shared()?;
             Ok(module)
         }
     }
@@ -201,27 +213,54 @@ impl Module {
     /// Address and size of this CPU thread's copy of the `__shared__` variables of all kernels.
     pub(crate) fn shared_variables(&self) -> (usize, usize) {
         // SAFETY: the shim's function; it writes a variable of its own.
-        unsafe { (self.touch)() };
-        let mut range = (0, 0);
-        self.segments(|info, segment| {
-            if segment.p_type == libc::PT_TLS {
-                range = (info.dlpi_tls_data as usize, segment.p_memsz as usize);
-            }
-        });
-        range
+        (unsafe { (self.touch)() } - self.touched, self.thread_bytes)
     }
 
     /// Bytes of `__shared__` variables of all kernels together.
     pub(crate) fn shared_size(&self) -> usize {
-        /// The variable that `__emu_touch_tls` writes.
+        /// The shim's variable.
         const OWN: usize = 16;
-        let mut size = 0;
-        self.segments(|_, segment| {
-            if segment.p_type == libc::PT_TLS {
-                size = segment.p_memsz as usize;
+        self.thread_bytes - OWN
+    }
+
+    /// Finds out where thread-local variables lie.
+    fn locate_shared(&mut self) -> Result<(), String> {
+        // Another thread that loads an object at this moment makes the loader forget where this
+        // thread's variables are, until they are touched again.
+        for _ in 0..1000 {
+            // SAFETY: as in `shared_variables`.
+            let touched = unsafe { (self.touch)() };
+            let (mut start, mut length) = (0, 0);
+            self.segments(|info, segment| {
+                if segment.p_type == libc::PT_TLS {
+                    (start, length) = (info.dlpi_tls_data as usize, segment.p_memsz as usize);
+                }
+            });
+            if start != 0 {
+                (self.touched, self.thread_bytes) = (touched - start, length);
+                return Ok(());
             }
-        });
-        size.saturating_sub(OWN)
+            std::thread::yield_now();
+        }
+        Err("the loader does not say where thread-local variables are".into())
+    }
+
+    /// The notes that the compiler wrote beside the object for gcov, if it counts lines, and the
+    /// counters so far in gcov's format.
+    pub(crate) fn line_counters(&self) -> Option<(PathBuf, Vec<u8>)> {
+        type Write = extern "C" fn(*const u8, u32, *mut Vec<u8>);
+        extern "C" fn write(bytes: *const u8, count: u32, to: *mut Vec<u8>) {
+            // SAFETY: libgcov gives that many bytes, and passes on the vector that it was given.
+            unsafe { (*to).extend(std::slice::from_raw_parts(bytes, count as usize)) };
+        }
+        let mut data = Vec::new();
+        let dump = symbol(self.handle, c"__emu_coverage").ok()?;
+        // SAFETY: the shim's function, of this type; it calls back with the vector only.
+        unsafe {
+            let dump: extern "C" fn(Write, *mut Vec<u8>) = std::mem::transmute(dump);
+            dump(write, &mut data);
+        }
+        (!data.is_empty()).then(|| (self.path.with_extension("gcno"), data))
     }
 
     /// Whether an address lies in the loaded object: code, variables, literals.
@@ -234,6 +273,16 @@ impl Module {
         if !self.contains(address) {
             return format!("{address:#x}");
         }
+        let known = || self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = known().get(&address) {
+            return line.clone();
+        }
+        let line = self.look_up_line(address);
+        known().insert(address, line.clone());
+        line
+    }
+
+    fn look_up_line(&self, address: usize) -> String {
         let offset = format!("{:#x}", address - 1 - self.base);
         let object = self.path.to_string_lossy();
         let output = Command::new("addr2line").args(["-i", "-e", &object, &offset]).output();
@@ -281,6 +330,9 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
+        if let Some((notes, data)) = self.line_counters() {
+            emulator().unloaded.add(notes, data);
+        }
         // SAFETY: opened by `load`; every function keeps its module, so that none is in use.
         unsafe { libc::dlclose(self.handle) };
     }
