@@ -9,6 +9,11 @@ typedef unsigned long long u64;
 
 #define DEV __device__ __forceinline__
 
+// A parameter that may be indexed where it is.
+#ifdef CUDA_EMU
+#define __grid_constant__
+#endif
+
 // Storage formats are bits: nothing but the conversions below gives them a value.
 typedef float f32;
 typedef double f64;
@@ -93,6 +98,19 @@ DEV void ldmatrix_x4(u32 (&matrices)[4], const void* row) {
     u32 address = (u32)__cvta_generic_to_shared(row);
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
+#endif
+}
+
+// The same of two matrices, with the addresses of lanes 0 .. 16.
+DEV void ldmatrix_x2(u32 (&matrices)[2], const void* row) {
+#ifdef CUDA_EMU
+    __emu_ldmatrix<2, false>(matrices, row);
+#else
+    u32 address = (u32)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(matrices[0]), "=r"(matrices[1])
                  : "r"(address)
                  : "memory");
 #endif

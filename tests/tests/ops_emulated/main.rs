@@ -1,7 +1,9 @@
 //! The operations' tests on the CUDA backend, whose kernels run on the emulator: host code and
 //! kernels are those of a GPU, the driver and NVRTC are not.
 
-#[path = "../ops_cuda/operations.rs"]
+#[path = "../ops_cuda/conv2d_algorithms.rs"]
+mod conv2d_algorithms;
+#[path = "../ops/operations.rs"]
 mod operations;
 
 use nasrl_tensor::Cuda;

@@ -1,0 +1,268 @@
+//! Convolution as products of tiles: on tensor cores for 16-bit activations, in registers for f32.
+//!
+//! A forward pass is a gather, see [`window`]; the gradient of the input is one for each phase of
+//! the stride, over filters that are packed with their channels exchanged. The gradient of the
+//! filters is summed in slices of positions that the shape alone decides, and then over the slices
+//! in order: no GPU gives other bits than another of its kind.
+
+mod depthwise;
+mod direct;
+mod gather;
+mod pack;
+mod tiled;
+mod tiling;
+mod wgrad;
+mod window;
+
+use super::{Buffer, Cuda};
+use crate::ops::{Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, Sum};
+use crate::{DType, Error, Result};
+use direct::Direct;
+use gather::Gather;
+use pack::{Direction, Group, Packed};
+use wgrad::Wgrad;
+use window::Window;
+
+/// A convolution that is ready to run on a GPU: tables of taps and packed filters.
+pub struct Conv2dPlan {
+    geometry: Conv2d,
+    dtype: DType,
+    kernels: Kernels,
+}
+
+/// What computes a convolution on a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Conv2dAlgorithm {
+    /// Products of tiles, where the geometry allows them: all full convolutions but those whose
+    /// dilation is so large that what a position sees fits no shared memory.
+    #[default]
+    ImplicitGemm,
+    /// A thread a result, which any geometry allows.
+    Direct,
+}
+
+enum Kernels {
+    Gemm(Box<Gemm>, Packed),
+    Direct(Direct),
+}
+
+/// How the passes of a convolution are computed as products of tiles.
+struct Gemm {
+    fprop: Gather,
+    dgrad: Gather,
+    wgrad: Wgrad,
+}
+
+/// The operands of a gather: `x` is the output's gradient where the gather is one of dgrad.
+struct Operands<'a> {
+    images: usize,
+    x: &'a Buffer,
+    bias: Option<&'a Buffer>,
+    relu: bool,
+    mask: Option<&'a Buffer>,
+}
+
+/// The operands of wgrad.
+struct Gradient<'a> {
+    images: usize,
+    x: &'a Buffer,
+    dy: &'a Buffer,
+}
+
+/// How the positions of all images are cut for the gradient of the filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slices {
+    count: usize,
+    /// Positions of a slice, where slices are not of tiles.
+    pixels: usize,
+}
+
+impl Slices {
+    /// Slices of tiles, of which each takes so many blocks of threads.
+    fn of_tiles(tiles: usize, blocks: usize) -> Self {
+        let most = (WGRAD_BLOCKS / blocks).clamp(1, MOST_SLICES);
+        Slices { count: tiles.clamp(1, most), pixels: 0 }
+    }
+
+    /// Slices of positions, a multiple of `whole` of them.
+    fn of_pixels(pixels: usize, blocks: usize, whole: usize) -> Self {
+        let wanted = Self::of_tiles(pixels.div_ceil(PIXELS), blocks).count;
+        let a_slice = pixels.div_ceil(wanted).next_multiple_of(whole).max(1);
+        Slices { count: pixels.div_ceil(a_slice).max(1), pixels: a_slice }
+    }
+}
+
+impl Cuda {
+    /// [`Conv2dBackend::conv2d_plan`] with a choice of the algorithm.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for a type that is no float, [`Error::Parameter`] for extents that 31 bits
+    /// do not count, [`Error::OutOfMemory`], or [`Error::Cuda`].
+    pub fn conv2d_plan_with(
+        &self,
+        geometry: &Conv2d,
+        dtype: DType,
+        algorithm: Conv2dAlgorithm,
+    ) -> Result<Conv2dPlan> {
+        window::check(geometry)?;
+        let kernels = match Gemm::of(geometry, dtype, algorithm)? {
+            Some(gemm) => {
+                let packed = Packed::new(self, geometry, dtype, &gemm.groups())?;
+                Kernels::Gemm(Box::new(gemm), packed)
+            }
+            None => Kernels::Direct(Direct::new(self, geometry, dtype)?),
+        };
+        Ok(Conv2dPlan { geometry: *geometry, dtype, kernels })
+    }
+}
+
+impl Conv2dBackend for Cuda {
+    type Conv2dPlan = Conv2dPlan;
+
+    fn conv2d_plan(&self, geometry: &Conv2d, dtype: DType) -> Result<Conv2dPlan> {
+        self.conv2d_plan_with(geometry, dtype, Conv2dAlgorithm::default())
+    }
+
+    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory {
+        let filters = geometry.filter_shape().count();
+        let plan = match Gemm::of(geometry, dtype, Conv2dAlgorithm::default()) {
+            Ok(Some(gemm)) => gemm.groups().map(|group| Packed::bytes(group, dtype)).iter().sum(),
+            Ok(None) | Err(_) => filters * dtype.size(),
+        };
+        Conv2dMemory { plan, scratch: MOST_SLICES * filters * size_of::<f32>() }
+    }
+
+    fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
+        let count = plan.geometry.filter_shape().count();
+        match &mut plan.kernels {
+            Kernels::Gemm(_, packed) => packed.load(self, filters, count),
+            Kernels::Direct(direct) => direct.load(self, filters),
+        }
+    }
+
+    fn conv2d_fprop(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        x: &Buffer,
+        epilogue: Epilogue<'_, Self>,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        let Epilogue { bias, relu } = epilogue;
+        let operands = Operands { images, x, bias, relu, mask: None };
+        plan.check(x)?;
+        match &plan.kernels {
+            Kernels::Gemm(gemm, packed) => gemm.fprop.run(self, (packed, [0, 0]), &operands, y),
+            Kernels::Direct(direct) => direct.fprop(self, &operands, y),
+        }
+    }
+
+    fn conv2d_dgrad(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        dy: &Buffer,
+        mask: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        let operands = Operands { images, x: dy, bias: None, relu: false, mask };
+        plan.check(dy)?;
+        match &plan.kernels {
+            Kernels::Gemm(gemm, packed) => {
+                gemm.dgrad.run(self, (packed, gemm.fprop.lens()), &operands, dx)
+            }
+            Kernels::Direct(direct) => direct.dgrad(self, &operands, dx),
+        }
+    }
+
+    fn conv2d_wgrad(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        x: &Buffer,
+        dy: &Buffer,
+        sum: Sum,
+        dw: &mut Buffer,
+    ) -> Result<()> {
+        let gradient = Gradient { images, x, dy };
+        plan.check(x)?;
+        let count = plan.geometry.filter_shape().count();
+        let slices = plan.slices(images);
+        let mut partial = self.uninitialised(DType::F32, slices.count * count)?;
+        match &plan.kernels {
+            Kernels::Gemm(gemm, packed) => {
+                let [_, taps] = packed.buffers();
+                gemm.wgrad.run(self, taps, &gradient, (&mut partial, slices))?;
+            }
+            Kernels::Direct(direct) => direct.wgrad(self, &gradient, &mut partial, slices)?,
+        }
+        direct::total(self, (&partial, slices), sum, (dw, count))
+    }
+}
+
+/// Blocks of threads that the gradient of the filters should have: enough for two on each
+/// multiprocessor of a large GPU, and the same on a small one.
+const WGRAD_BLOCKS: usize = 264;
+
+/// Most slices: more would make their sum the longer part.
+const MOST_SLICES: usize = 128;
+
+/// Positions that a slice should have.
+const PIXELS: usize = 256;
+
+impl Conv2dPlan {
+    fn check(&self, activations: &Buffer) -> Result<()> {
+        let found = activations.dtype();
+        match found == self.dtype {
+            true => Ok(()),
+            false => Err(Error::DType { op: window::OP, found, expected: "the plan's dtype" }),
+        }
+    }
+
+    fn slices(&self, images: usize) -> Slices {
+        let pixels = images * self.geometry.output().iter().product::<usize>();
+        match &self.kernels {
+            Kernels::Gemm(gemm, _) => gemm.wgrad.slices(images),
+            Kernels::Direct(_) => Slices::of_pixels(pixels, 1, 1),
+        }
+    }
+}
+
+impl Gemm {
+    /// None if the convolution is to be computed directly.
+    fn of(geometry: &Conv2d, dtype: DType, algorithm: Conv2dAlgorithm) -> Result<Option<Self>> {
+        let direct =
+            algorithm == Conv2dAlgorithm::Direct || geometry.connection == Connection::Depthwise;
+        match dtype {
+            DType::F32 | DType::BF16 | DType::F16 if direct => Ok(None),
+            DType::F32 => {
+                let window = Window::fprop(geometry);
+                Ok(Some(Gemm {
+                    fprop: Gather::tiled(vec![window.clone()]),
+                    dgrad: Gather::tiled(Window::dgrad(geometry)),
+                    wgrad: Wgrad::tiled(window),
+                }))
+            }
+            DType::BF16 | DType::F16 => Ok(Self::on_tensor_cores(geometry)),
+            found => Err(Error::DType { op: window::OP, found, expected: "f32, bf16 or f16" }),
+        }
+    }
+
+    fn on_tensor_cores(geometry: &Conv2d) -> Option<Self> {
+        let window = Window::fprop(geometry);
+        Some(Gemm {
+            fprop: Gather::on_tensor_cores(vec![window.clone()])?,
+            dgrad: Gather::on_tensor_cores(Window::dgrad(geometry))?,
+            wgrad: Wgrad::on_tensor_cores(window)?,
+        })
+    }
+
+    /// What is packed for the passes, in this order.
+    fn groups(&self) -> [Group<'_>; 2] {
+        let Gemm { fprop, dgrad, .. } = self;
+        [
+            (&fprop.windows, Direction::Fprop, fprop.layout),
+            (&dgrad.windows, Direction::Dgrad, dgrad.layout),
+        ]
+    }
+}
