@@ -9,6 +9,7 @@ mod depth;
 mod kill;
 mod limits;
 mod repeatable;
+mod retrain;
 mod run_directory;
 mod space;
 mod stop;
