@@ -1,5 +1,5 @@
 use half::{bf16, f16};
-use nasrl_tensor::{Backend, DType, Shape, Tensor};
+use nasrl_tensor::{DType, Memory, Shape, Tensor};
 
 /// The dtypes that operations compute with.
 pub const FLOATS: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
@@ -9,7 +9,7 @@ pub const FLOATS: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
 /// # Panics
 /// If the values are not as many as the shape has elements.
 #[track_caller]
-pub fn tensor<B: Backend>(
+pub fn tensor<B: Memory>(
     backend: &B,
     dtype: DType,
     shape: impl Into<Shape>,
@@ -24,7 +24,7 @@ pub fn tensor<B: Backend>(
 /// # Panics
 /// If the tensor's dtype is not a float.
 #[track_caller]
-pub fn values<B: Backend>(tensor: &Tensor<B>) -> Vec<f32> {
+pub fn values<B: Memory>(tensor: &Tensor<B>) -> Vec<f32> {
     tensor.cast(DType::F32).and_then(|x| x.to_vec()).expect("a float tensor")
 }
 

@@ -180,7 +180,7 @@ pub enum WeightsError {
 impl From<nasrl_tensor::Error> for TrainError {
     fn from(error: nasrl_tensor::Error) -> Self {
         match error {
-            nasrl_tensor::Error::OutOfMemory { device, asked } => {
+            nasrl_tensor::Error::OutOfMemory { device, asked, .. } => {
                 TrainError::OutOfMemory { device, asked }
             }
             other => TrainError::Tensor(other),

@@ -1,12 +1,13 @@
 //! Tensors and neural-network operations without a deep-learning framework below them.
 //!
-//! A [`Tensor`] is a contiguous array on a [`Backend`]: today [`Cpu`], explicit SIMD chosen at run
-//! time and threads by rayon. Activations are NHWC, convolution filters KRSC. Every operation in
+//! A [`Tensor`] is a contiguous array on a [`Backend`]: [`Cpu`], explicit SIMD chosen at run time and
+//! threads by rayon, or [`Cuda`], kernels that are compiled for the GPU that is there. Activations are NHWC, convolution filters KRSC. Every operation in
 //! [`ops`] comes with its gradients as functions of their own; there is no tape, so that a caller
 //! who compiles a network once, as `nasrl-child` does, pays for nothing else.
 //!
-//! An operation stands in three places under one name: `ops/<name>.rs` holds its geometry, its
-//! backend trait and the checked functions on tensors, `cpu/<name>.rs` the CPU's implementation.
+//! An operation stands in its places under one name: `ops/<name>.rs` holds its geometry, its backend
+//! trait and the checked functions on tensors, `cpu/<name>.rs` and `cuda/<name>.rs` what the
+//! backends do.
 //! The functions on tensors check dtypes and shapes and answer with a typed [`Error`]; the methods
 //! of the backend traits work on buffers that were checked before, and are what a compiled program
 //! calls.
@@ -23,6 +24,7 @@
 
 mod backend;
 pub mod cpu;
+pub mod cuda;
 mod dtype;
 mod error;
 pub mod ops;
@@ -32,7 +34,8 @@ mod tensor;
 
 pub use backend::{Backend, Memory};
 pub use cpu::Cpu;
+pub use cuda::Cuda;
 pub use dtype::{DType, Element, Float};
-pub use error::{Error, Result};
+pub use error::{CudaVersion, Error, MemoryState, Result};
 pub use shape::{MAX_RANK, Shape};
 pub use tensor::Tensor;

@@ -1,19 +1,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Backend, DType, Element, Error, Result, Shape};
+use crate::{DType, Element, Error, Memory, Result, Shape};
 
 /// A contiguous, row-major array on a backend.
 ///
 /// Cloning and reshaping share the elements; an operation that works in place copies them first if
 /// they are shared.
-pub struct Tensor<B: Backend> {
+pub struct Tensor<B: Memory> {
     backend: B,
     buffer: Arc<B::Buffer>,
     shape: Shape,
 }
 
-impl<B: Backend> Tensor<B> {
+impl<B: Memory> Tensor<B> {
     /// A tensor of zeros.
     pub fn zeros(backend: &B, dtype: DType, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
@@ -56,7 +56,7 @@ impl<B: Backend> Tensor<B> {
     }
 
     /// The same elements on another backend, through the host's memory.
-    pub fn to<C: Backend>(&self, backend: &C) -> Result<Tensor<C>> {
+    pub fn to<C: Memory>(&self, backend: &C) -> Result<Tensor<C>> {
         match self.dtype() {
             DType::F32 => Tensor::from_slice(backend, self.shape, &self.to_vec::<f32>()?),
             DType::BF16 => Tensor::from_slice(backend, self.shape, &self.to_vec::<half::bf16>()?),
@@ -136,7 +136,7 @@ impl<B: Backend> Tensor<B> {
     }
 }
 
-impl<B: Backend> Clone for Tensor<B> {
+impl<B: Memory> Clone for Tensor<B> {
     fn clone(&self) -> Self {
         Tensor {
             backend: self.backend.clone(),
@@ -146,7 +146,7 @@ impl<B: Backend> Clone for Tensor<B> {
     }
 }
 
-impl<B: Backend> fmt::Debug for Tensor<B> {
+impl<B: Memory> fmt::Debug for Tensor<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tensor({} {} on {})", self.dtype(), self.shape, self.backend.name())
     }

@@ -1,10 +1,10 @@
 //! `y = f(x + b)` and `db = sum dy`.
 
 use nasrl_tensor::ops::{Activation, bias, bias_backward, bias_backward_add};
-use nasrl_tensor::{Cpu, DType, Error, Memory, Shape, Tensor};
-use nasrl_tests::{
-    FLOATS, Inputs, Tolerance, assert_close, assert_equal, backends, rounded, tensor, values,
-};
+use nasrl_tensor::{DType, Error, Memory, Shape, Tensor};
+use nasrl_tests::{FLOATS, Inputs, Tolerance, assert_close, assert_equal, rounded, tensor, values};
+
+use crate::{Device, alike, backends};
 
 /// Rows and channels: one of each, fewer channels than a vector, primes, more than a wide row, and
 /// enough rows for several blocks of the gradient's sum and for several threads.
@@ -83,24 +83,21 @@ fn random_values_are_within_rounding() {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
+fn backends_that_are_alike_give_the_same_bits() {
     let (rows, channels) = (20_011, 7);
     let dy = Inputs::new(3).uniform(rows * channels);
-    let gradients = [1, 2, 5].map(|threads| {
-        let cpu = Cpu::with_threads(threads).unwrap();
-        values(&bias_backward(&tensor(&cpu, DType::F32, [rows, channels], &dy)).unwrap())
-    });
-    assert_eq!(gradients[0], gradients[1]);
-    assert_eq!(gradients[0], gradients[2]);
+    let gradients: Vec<_> = (alike().iter())
+        .map(|on| values(&bias_backward(&tensor(on, DType::F32, [rows, channels], &dy)).unwrap()))
+        .collect();
+    assert!(gradients.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    fn zeros(dtype: DType, shape: &[usize]) -> Tensor<Cpu> {
-        Tensor::zeros(&Cpu::serial(), dtype, Shape::new(shape)).unwrap()
-    }
+    let Some(device) = backends().pop() else { return };
+    let zeros = |dtype, shape: &[usize]| Tensor::zeros(&device, dtype, Shape::new(shape)).unwrap();
     let x = zeros(DType::BF16, &[2, 3]);
-    let refused = |b: &Tensor<Cpu>| bias(&x, b, None).unwrap_err();
+    let refused = |b: &Tensor<Device>| bias(&x, b, None).unwrap_err();
     assert!(matches!(refused(&zeros(DType::F32, &[2])), Error::ShapeMismatch { .. }));
     assert!(matches!(refused(&zeros(DType::F32, &[1, 3])), Error::ShapeMismatch { .. }));
     assert!(matches!(refused(&zeros(DType::BF16, &[3])), Error::DType { .. }));

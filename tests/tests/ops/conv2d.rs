@@ -1,7 +1,9 @@
 //! The three passes of convolution against loops over every index.
 
 use half::{bf16, f16};
-use nasrl_tensor::ops::{Connection, Conv2d, Padding, conv2d, conv2d_dgrad, conv2d_wgrad};
+use nasrl_tensor::ops::{
+    Connection, Conv2d, Conv2dBackend, Epilogue, Padding, conv2d, conv2d_dgrad, conv2d_wgrad,
+};
 use nasrl_tensor::{Backend, DType, Error, Memory, Tensor};
 use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends};
 
@@ -222,6 +224,24 @@ fn threads_do_not_change_a_bit() {
             assert_eq!(one.dx, three.dx);
             assert_eq!(one.dw, three.dw);
         }
+    }
+}
+
+#[test]
+fn relu_keeps_nan() {
+    for backend in backends() {
+        let g = Conv2d::new([1, 3], 1, 1, [1, 1]);
+        let x = Tensor::from_slice(&backend, [1, 1, 3, 1], &[f32::NAN, -1.0, 1.0]).unwrap();
+        let w = Tensor::from_slice(&backend, g.filter_shape(), &[1.0f32]).unwrap();
+        let mut plan = backend.conv2d_plan(&g, DType::F32).unwrap();
+        backend.conv2d_load(&mut plan, w.buffer()).unwrap();
+        let mut y = backend.zeros(DType::F32, 3).unwrap();
+        let epilogue = Epilogue { bias: None, relu: true };
+        backend.conv2d_fprop(&plan, 1, x.buffer(), epilogue, &mut y).unwrap();
+        let mut values = [0.0f32; 3];
+        backend.read(&y, &mut values).unwrap();
+        let on = backend.name();
+        assert!(values[0].is_nan() && values[1..] == [0.0, 1.0], "{values:?} on {on}");
     }
 }
 

@@ -1,4 +1,7 @@
-//! Every operation of `nasrl-tensor` against naive loops in f64, on every backend.
+//! Every operation of `nasrl-tensor` against naive loops in f64, on the CPU.
+//!
+//! The tests of an operation stand in one file, which `ops_cuda` shares: it runs on the backends
+//! that its program's root gives.
 
 mod activation;
 mod add;
@@ -17,7 +20,23 @@ mod embedding;
 mod global_average_pool;
 mod lstm_cell;
 mod matmul;
+mod memory;
 mod optimizer;
 mod pad;
 mod pool;
 mod softmax;
+
+use nasrl_tensor::Cpu;
+
+/// What the backends of this program are.
+type Device = Cpu;
+
+/// Every backend of this program that can run here.
+fn backends() -> Vec<Device> {
+    nasrl_tests::backends()
+}
+
+/// Backends of one device that give the same bits.
+fn alike() -> Vec<Device> {
+    [1, 2, 5].map(|threads| Cpu::with_threads(threads).expect("few threads")).into()
+}

@@ -128,6 +128,7 @@ impl Memory for Cpu {
         Buffer::zeros(dtype, len).ok_or_else(|| Error::OutOfMemory {
             device: self.name(),
             asked: len.saturating_mul(dtype.size()),
+            memory: None,
         })
     }
 

@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::check;
-use crate::{Backend, Error, Memory, Result, Tensor};
+use crate::{Error, Memory, Result, Tensor};
 
 /// An element-wise non-linearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub trait ActivationBackend: Memory {
 }
 
 /// `f(x)`, element by element.
-pub fn activation<B: Backend>(x: &Tensor<B>, f: Activation) -> Result<Tensor<B>> {
+pub fn activation<B: ActivationBackend>(x: &Tensor<B>, f: Activation) -> Result<Tensor<B>> {
     check::float("activation", x)?;
     let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
     x.backend().activation(f, x.shape().count(), x.buffer(), y.buffer_mut()?)?;
@@ -47,7 +47,7 @@ pub fn activation<B: Backend>(x: &Tensor<B>, f: Activation) -> Result<Tensor<B>>
 
 /// `f'(x) dy`, element by element, from the output `y = f(x)`: `dy` where `y > 0` for relu,
 /// `(1 - y^2) dy` for tanh, `y (1 - y) dy` for sigmoid.
-pub fn activation_backward<B: Backend>(
+pub fn activation_backward<B: ActivationBackend>(
     y: &Tensor<B>,
     dy: &Tensor<B>,
     f: Activation,

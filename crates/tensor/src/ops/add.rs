@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, Memory, Result, Tensor};
+use crate::{Memory, Result, Tensor};
 
 /// Sums of two activations on a device, all of one float dtype.
 pub trait AddBackend: Memory {
@@ -22,7 +22,7 @@ pub trait AddBackend: Memory {
 /// # Errors
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or [`Error::DType`](crate::Error::DType)
 /// unless both have one shape and one float dtype.
-pub fn add<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn add<B: AddBackend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<Tensor<B>> {
     const OP: &str = "add";
     check::float(OP, a)?;
     check::same(OP, a, b)?;
@@ -35,7 +35,7 @@ pub fn add<B: Backend>(a: &Tensor<B>, b: &Tensor<B>) -> Result<Tensor<B>> {
 ///
 /// # Errors
 /// Those of [`add`].
-pub fn add_assign<B: Backend>(y: &mut Tensor<B>, x: &Tensor<B>) -> Result<()> {
+pub fn add_assign<B: AddBackend>(y: &mut Tensor<B>, x: &Tensor<B>) -> Result<()> {
     const OP: &str = "add_assign";
     check::float(OP, y)?;
     check::same(OP, y, x)?;

@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// The geometry of additive attention (Bahdanau et al. 2015, arXiv 1409.0473, appendix A.1.2; the
 /// anchor points of arXiv 1611.01578, section 3.3): each row's query is compared with keys of its
@@ -93,7 +93,7 @@ pub trait AttentionBackend: Memory {
 /// [`Error::Shape`] unless the keys are `[batch, capacity, units]` with at least one unit;
 /// [`Error::Parameter`] for more sources than keys; [`Error::ShapeMismatch`] unless the others have
 /// the shapes that [`AttentionInputs`] says; [`Error::DType`] unless all are f32.
-pub fn attention_scores<B: Backend>(
+pub fn attention_scores<B: AttentionBackend>(
     inputs: AttentionInputs<'_, Tensor<B>>,
     sources: usize,
 ) -> Result<Tensor<B>> {
@@ -111,7 +111,7 @@ pub fn attention_scores<B: Backend>(
 ///
 /// # Errors
 /// Those of [`attention_scores`], and [`Error::Shape`] unless `dscores` is a matrix.
-pub fn attention_scores_backward<B: Backend>(
+pub fn attention_scores_backward<B: AttentionBackend>(
     inputs: AttentionInputs<'_, Tensor<B>>,
     dscores: &Tensor<B>,
 ) -> Result<(Tensor<B>, Tensor<B>, Tensor<B>)> {
@@ -139,7 +139,10 @@ pub fn attention_scores_backward<B: Backend>(
 /// [`Error::Shape`] unless the weights are a matrix and the values `[batch, capacity, units]` with
 /// at least one unit; [`Error::Parameter`] for more weights than values; [`Error::ShapeMismatch`]
 /// unless both have as many rows; [`Error::DType`] unless both are f32.
-pub fn attention_context<B: Backend>(weights: &Tensor<B>, values: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn attention_context<B: AttentionBackend>(
+    weights: &Tensor<B>,
+    values: &Tensor<B>,
+) -> Result<Tensor<B>> {
     const OP: &str = "attention_context";
     let geometry = Attention::of(OP, values, columns(OP, weights)?)?;
     geometry.check_weights(OP, weights)?;
@@ -155,7 +158,7 @@ pub fn attention_context<B: Backend>(weights: &Tensor<B>, values: &Tensor<B>) ->
 ///
 /// # Errors
 /// As [`attention_context`], for the gradients.
-pub fn attention_context_backward<B: Backend>(
+pub fn attention_context_backward<B: AttentionBackend>(
     weights: &Tensor<B>,
     dcontext: &Tensor<B>,
     capacity: usize,
@@ -175,7 +178,7 @@ pub fn attention_context_backward<B: Backend>(
 
 impl Attention {
     /// The geometry of the first `sources` of these keys or values.
-    fn of<B: Backend>(op: &'static str, keys: &Tensor<B>, sources: usize) -> Result<Self> {
+    fn of<B: Memory>(op: &'static str, keys: &Tensor<B>, sources: usize) -> Result<Self> {
         check::dtype(op, keys, DType::F32, "f32")?;
         match *keys.shape().dims() {
             [batch, capacity, units] if units > 0 => match sources <= capacity {
@@ -192,7 +195,7 @@ impl Attention {
         }
     }
 
-    fn check_inputs<B: Backend>(
+    fn check_inputs<B: Memory>(
         &self,
         op: &'static str,
         inputs: &AttentionInputs<'_, Tensor<B>>,
@@ -202,20 +205,20 @@ impl Attention {
         check::shape(op, inputs.v.shape(), [self.units].into(), "v is [units]")
     }
 
-    fn check_rows<B: Backend>(&self, op: &'static str, rows: &Tensor<B>) -> Result<()> {
+    fn check_rows<B: Memory>(&self, op: &'static str, rows: &Tensor<B>) -> Result<()> {
         check::dtype(op, rows, DType::F32, "f32")?;
         let rule = "a query or context is [batch, units]";
         check::shape(op, rows.shape(), [self.batch, self.units].into(), rule)
     }
 
-    fn check_weights<B: Backend>(&self, op: &'static str, weights: &Tensor<B>) -> Result<()> {
+    fn check_weights<B: Memory>(&self, op: &'static str, weights: &Tensor<B>) -> Result<()> {
         check::dtype(op, weights, DType::F32, "f32")?;
         let rule = "scores and weights are [batch, sources]";
         check::shape(op, weights.shape(), [self.batch, self.sources].into(), rule)
     }
 }
 
-impl<B: Backend> AttentionInputs<'_, Tensor<B>> {
+impl<B: Memory> AttentionInputs<'_, Tensor<B>> {
     fn buffers(&self) -> AttentionInputs<'_, B::Buffer> {
         let AttentionInputs { keys, query, v } = self;
         AttentionInputs { keys: keys.buffer(), query: query.buffer(), v: v.buffer() }
@@ -223,7 +226,7 @@ impl<B: Backend> AttentionInputs<'_, Tensor<B>> {
 }
 
 /// The columns of a matrix of scores or weights.
-fn columns<B: Backend>(op: &'static str, weights: &Tensor<B>) -> Result<usize> {
+fn columns<B: Memory>(op: &'static str, weights: &Tensor<B>) -> Result<usize> {
     check::rank(op, weights, 2, "scores and weights are [batch, sources]")?;
     Ok(weights.shape()[1])
 }

@@ -1,6 +1,6 @@
 use super::check;
 use crate::random::{Key, philox4x32, scaled};
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// The most channels that an image has: colours and opacity.
 pub const MAX_IMAGE_CHANNELS: usize = 4;
@@ -130,7 +130,7 @@ pub trait AugmentBackend: Memory {
 /// # Errors
 /// [`Error::DType`], [`Error::Shape`] or [`Error::Index`] for operands of other types or shapes or
 /// an index that is no image; [`Error::Parameter`] for what [`Augment::check`] refuses.
-pub fn augment<B: Backend>(
+pub fn augment<B: AugmentBackend>(
     images: &Tensor<B>,
     indices: &Tensor<B>,
     augment: &Augment,

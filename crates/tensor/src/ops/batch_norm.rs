@@ -1,5 +1,5 @@
 use super::{Activation, Rows, check};
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// Batch normalisation of rows of channels, with the activation that follows fused:
 ///
@@ -144,7 +144,7 @@ pub trait BatchNormBackend: Memory {
 /// # Errors
 /// [`Error::Shape`] if `x` has no rows; [`Error::ShapeMismatch`] unless the others have its
 /// channels; [`Error::Parameter`] if a constant of `norm` is out of its range.
-pub fn batch_norm<B: Backend>(
+pub fn batch_norm<B: BatchNormBackend>(
     norm: &BatchNorm,
     x: &Tensor<B>,
     parameters: &Tensor<B>,
@@ -169,7 +169,7 @@ pub fn batch_norm<B: Backend>(
 ///
 /// # Errors
 /// Those of [`batch_norm`].
-pub fn batch_norm_inference<B: Backend>(
+pub fn batch_norm_inference<B: BatchNormBackend>(
     norm: &BatchNorm,
     x: &Tensor<B>,
     parameters: &Tensor<B>,
@@ -195,7 +195,7 @@ pub fn batch_norm_inference<B: Backend>(
 /// # Errors
 /// [`Error::ShapeMismatch`] or [`Error::DType`] unless `dy` is like `x` and the normalizer is one
 /// of its channels.
-pub fn batch_norm_backward<B: Backend>(
+pub fn batch_norm_backward<B: BatchNormBackend>(
     norm: &BatchNorm,
     x: &Tensor<B>,
     dy: &Tensor<B>,
@@ -243,7 +243,7 @@ impl BatchNorm {
     }
 }
 
-fn apply<B: Backend>(
+fn apply<B: BatchNormBackend>(
     norm: &BatchNorm,
     rows: Rows,
     x: &Tensor<B>,
@@ -255,7 +255,7 @@ fn apply<B: Backend>(
     Ok(y)
 }
 
-fn batch<B: Backend>(op: &'static str, norm: &BatchNorm, x: &Tensor<B>) -> Result<Rows> {
+fn batch<B: Memory>(op: &'static str, norm: &BatchNorm, x: &Tensor<B>) -> Result<Rows> {
     let rows = rows(op, norm, x)?;
     if rows.count == 0 {
         return Err(Error::Shape {
@@ -267,7 +267,7 @@ fn batch<B: Backend>(op: &'static str, norm: &BatchNorm, x: &Tensor<B>) -> Resul
     Ok(rows)
 }
 
-fn rows<B: Backend>(op: &'static str, norm: &BatchNorm, x: &Tensor<B>) -> Result<Rows> {
+fn rows<B: Memory>(op: &'static str, norm: &BatchNorm, x: &Tensor<B>) -> Result<Rows> {
     norm.check(op)?;
     let rows = Rows::of(op, x)?;
     if rows.channels != norm.channels {
@@ -277,7 +277,7 @@ fn rows<B: Backend>(op: &'static str, norm: &BatchNorm, x: &Tensor<B>) -> Result
     Ok(rows)
 }
 
-fn per_channel<B: Backend>(
+fn per_channel<B: Memory>(
     op: &'static str,
     tensor: &Tensor<B>,
     values: usize,

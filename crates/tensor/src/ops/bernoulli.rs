@@ -1,5 +1,5 @@
 use super::{PolicyWeights, RowDraw, Rows, check};
-use crate::{Backend, DType, Error, Memory, Result, Shape, Tensor};
+use crate::{DType, Error, Memory, Result, Shape, Tensor};
 
 /// Rows of independent bits on a device, in f32: bit `c` of row `r` is 1 with the probability
 /// `p[r, c] = sigmoid(logits[r, c])`. At a logit of plus or minus infinity the bit is certain, adds
@@ -47,7 +47,10 @@ pub trait BernoulliBackend: Memory {
 ///
 /// # Errors
 /// [`Error::Shape`] for a scalar; [`Error::DType`] unless the logits are f32.
-pub fn bernoulli_sample<B: Backend>(logits: &Tensor<B>, draw: RowDraw) -> Result<Tensor<B>> {
+pub fn bernoulli_sample<B: BernoulliBackend>(
+    logits: &Tensor<B>,
+    draw: RowDraw,
+) -> Result<Tensor<B>> {
     let (rows, _) = rows_of_bits("bernoulli_sample", logits)?;
     let mut bits = Tensor::zeros(logits.backend(), DType::U32, logits.shape())?;
     logits.backend().bernoulli_sample(rows, logits.buffer(), draw, bits.buffer_mut()?)?;
@@ -60,7 +63,7 @@ pub fn bernoulli_sample<B: Backend>(logits: &Tensor<B>, draw: RowDraw) -> Result
 /// # Errors
 /// Those of [`bernoulli_sample`]; [`Error::ShapeMismatch`] unless there is a bit for each logit;
 /// [`Error::Index`] for one that is neither 0 nor 1.
-pub fn bernoulli_score<B: Backend>(
+pub fn bernoulli_score<B: BernoulliBackend>(
     logits: &Tensor<B>,
     bits: &Tensor<B>,
 ) -> Result<(Tensor<B>, Tensor<B>)> {
@@ -81,7 +84,7 @@ pub fn bernoulli_score<B: Backend>(
 ///
 /// # Errors
 /// Those of [`bernoulli_score`], and of the weights likewise.
-pub fn bernoulli_backward<B: Backend>(
+pub fn bernoulli_backward<B: BernoulliBackend>(
     logits: &Tensor<B>,
     bits: &Tensor<B>,
     weights: PolicyWeights<'_, Tensor<B>>,
@@ -97,7 +100,7 @@ pub fn bernoulli_backward<B: Backend>(
 }
 
 /// The rows of logits, which may be empty, and the shape of what there is once a row.
-fn rows_of_bits<B: Backend>(op: &'static str, logits: &Tensor<B>) -> Result<(Rows, Shape)> {
+fn rows_of_bits<B: Memory>(op: &'static str, logits: &Tensor<B>) -> Result<(Rows, Shape)> {
     check::dtype(op, logits, DType::F32, "f32")?;
     let shape = logits.shape();
     match shape.dims().split_last() {
@@ -108,7 +111,7 @@ fn rows_of_bits<B: Backend>(op: &'static str, logits: &Tensor<B>) -> Result<(Row
     }
 }
 
-fn check_bits<B: Backend>(op: &'static str, bits: &Tensor<B>, logits: &Tensor<B>) -> Result<()> {
+fn check_bits<B: Memory>(op: &'static str, bits: &Tensor<B>, logits: &Tensor<B>) -> Result<()> {
     check::shape(op, bits.shape(), logits.shape(), "one bit for each logit")?;
     check::indices(op, "bit", bits, 2)
 }

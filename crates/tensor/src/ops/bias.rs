@@ -1,5 +1,5 @@
 use super::{Activation, Rows, Sum, check};
-use crate::{Backend, DType, Memory, Result, Tensor};
+use crate::{DType, Memory, Result, Tensor};
 
 /// Biases on a device: one f32 value for each channel of rows of any float dtype.
 pub trait BiasBackend: Memory {
@@ -27,7 +27,11 @@ pub trait BiasBackend: Memory {
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) unless there is one bias for each channel.
-pub fn bias<B: Backend>(x: &Tensor<B>, b: &Tensor<B>, f: Option<Activation>) -> Result<Tensor<B>> {
+pub fn bias<B: BiasBackend>(
+    x: &Tensor<B>,
+    b: &Tensor<B>,
+    f: Option<Activation>,
+) -> Result<Tensor<B>> {
     const OP: &str = "bias";
     let rows = Rows::of(OP, x)?;
     check_bias(OP, b, rows)?;
@@ -39,7 +43,7 @@ pub fn bias<B: Backend>(x: &Tensor<B>, b: &Tensor<B>, f: Option<Activation>) -> 
 /// The gradient of `b` of [`bias`] without an activation: the f32 sums of the channels of `dy`.
 /// Through an activation, `dy` is the result of
 /// [`activation_backward`](super::activation_backward).
-pub fn bias_backward<B: Backend>(dy: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn bias_backward<B: BiasBackend>(dy: &Tensor<B>) -> Result<Tensor<B>> {
     let rows = Rows::of("bias_backward", dy)?;
     let mut db = Tensor::zeros(dy.backend(), DType::F32, [rows.channels])?;
     dy.backend().bias_backward(rows, dy.buffer(), Sum::Store, db.buffer_mut()?)?;
@@ -51,14 +55,14 @@ pub fn bias_backward<B: Backend>(dy: &Tensor<B>) -> Result<Tensor<B>> {
 /// # Errors
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) unless `db` has one value for each
 /// channel; [`Error::DType`](crate::Error::DType) unless it is f32.
-pub fn bias_backward_add<B: Backend>(dy: &Tensor<B>, db: &mut Tensor<B>) -> Result<()> {
+pub fn bias_backward_add<B: BiasBackend>(dy: &Tensor<B>, db: &mut Tensor<B>) -> Result<()> {
     const OP: &str = "bias_backward_add";
     let rows = Rows::of(OP, dy)?;
     check_bias(OP, db, rows)?;
     dy.backend().bias_backward(rows, dy.buffer(), Sum::Add, db.buffer_mut()?)
 }
 
-fn check_bias<B: Backend>(op: &'static str, b: &Tensor<B>, rows: Rows) -> Result<()> {
+fn check_bias<B: Memory>(op: &'static str, b: &Tensor<B>, rows: Rows) -> Result<()> {
     check::dtype(op, b, DType::F32, "f32 biases, whatever the activations are")?;
     check::shape(op, b.shape(), [rows.channels].into(), "one bias for each channel")
 }

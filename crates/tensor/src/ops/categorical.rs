@@ -1,6 +1,6 @@
 use super::{Rows, check};
 use crate::random::Key;
-use crate::{Backend, DType, Memory, Result, Shape, Tensor};
+use crate::{DType, Memory, Result, Shape, Tensor};
 
 /// Where the random words of a draw lie: the counters of row `r` begin with `first + r` and `step`,
 /// so that a draw does not depend on the rows beside it.
@@ -66,7 +66,10 @@ pub trait CategoricalBackend: Memory {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) unless a row has a value;
 /// [`Error::DType`](crate::Error::DType) unless the logits are f32.
-pub fn categorical_sample<B: Backend>(logits: &Tensor<B>, draw: RowDraw) -> Result<Tensor<B>> {
+pub fn categorical_sample<B: CategoricalBackend>(
+    logits: &Tensor<B>,
+    draw: RowDraw,
+) -> Result<Tensor<B>> {
     let (rows, outer) = distributions("categorical_sample", logits)?;
     let mut index = Tensor::zeros(logits.backend(), DType::U32, outer)?;
     logits.backend().categorical_sample(rows, logits.buffer(), draw, index.buffer_mut()?)?;
@@ -79,7 +82,7 @@ pub fn categorical_sample<B: Backend>(logits: &Tensor<B>, draw: RowDraw) -> Resu
 /// # Errors
 /// Those of [`categorical_sample`]; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) unless
 /// there is an index for each row; [`Error::Index`](crate::Error::Index) for one that is no value.
-pub fn categorical_score<B: Backend>(
+pub fn categorical_score<B: CategoricalBackend>(
     logits: &Tensor<B>,
     index: &Tensor<B>,
 ) -> Result<(Tensor<B>, Tensor<B>)> {
@@ -101,7 +104,7 @@ pub fn categorical_score<B: Backend>(
 ///
 /// # Errors
 /// Those of [`categorical_score`], and of the weights likewise.
-pub fn categorical_backward<B: Backend>(
+pub fn categorical_backward<B: CategoricalBackend>(
     logits: &Tensor<B>,
     index: &Tensor<B>,
     weights: PolicyWeights<'_, Tensor<B>>,
@@ -116,7 +119,7 @@ pub fn categorical_backward<B: Backend>(
     Ok(dlogits)
 }
 
-impl<'a, B: Backend> PolicyWeights<'a, Tensor<B>> {
+impl<'a, B: Memory> PolicyWeights<'a, Tensor<B>> {
     /// The buffers of weights of which there is one for each row; `outer` is the rows' shape.
     pub(super) fn of_rows(
         self,
@@ -133,14 +136,14 @@ impl<'a, B: Backend> PolicyWeights<'a, Tensor<B>> {
 }
 
 /// The rows of logits, and the shape of what there is once a row.
-fn distributions<B: Backend>(op: &'static str, logits: &Tensor<B>) -> Result<(Rows, Shape)> {
+fn distributions<B: Memory>(op: &'static str, logits: &Tensor<B>) -> Result<(Rows, Shape)> {
     check::dtype(op, logits, DType::F32, "f32")?;
     let rows = Rows::of(op, logits)?;
     let shape = logits.shape();
     Ok((rows, Shape::new(&shape[..shape.len() - 1])))
 }
 
-fn check_index<B: Backend>(
+fn check_index<B: Memory>(
     op: &'static str,
     index: &Tensor<B>,
     rows: Rows,

@@ -1,9 +1,9 @@
 //! The checks that operations share: each answers with an error that names the operation.
 
-use crate::{Backend, DType, Error, Result, Shape, Tensor};
+use crate::{DType, Error, Memory, Result, Shape, Tensor};
 
 /// `tensor` is of a type that is computed with.
-pub(super) fn float<B: Backend>(op: &'static str, tensor: &Tensor<B>) -> Result<()> {
+pub(super) fn float<B: Memory>(op: &'static str, tensor: &Tensor<B>) -> Result<()> {
     match tensor.dtype() {
         DType::F32 | DType::BF16 | DType::F16 => Ok(()),
         found => Err(Error::DType { op, found, expected: "f32, bf16 or f16" }),
@@ -11,7 +11,7 @@ pub(super) fn float<B: Backend>(op: &'static str, tensor: &Tensor<B>) -> Result<
 }
 
 /// `tensor` has exactly this dtype.
-pub(super) fn dtype<B: Backend>(
+pub(super) fn dtype<B: Memory>(
     op: &'static str,
     tensor: &Tensor<B>,
     dtype: DType,
@@ -24,11 +24,7 @@ pub(super) fn dtype<B: Backend>(
 }
 
 /// Two operands have one shape and one dtype.
-pub(super) fn same<B: Backend>(
-    op: &'static str,
-    left: &Tensor<B>,
-    right: &Tensor<B>,
-) -> Result<()> {
+pub(super) fn same<B: Memory>(op: &'static str, left: &Tensor<B>, right: &Tensor<B>) -> Result<()> {
     dtype(op, right, left.dtype(), "the dtype of the first operand")?;
     shape(op, right.shape(), left.shape(), "both operands must have one shape")
 }
@@ -47,7 +43,7 @@ pub(super) fn shape(
 }
 
 /// A tensor has this many dimensions.
-pub(super) fn rank<B: Backend>(
+pub(super) fn rank<B: Memory>(
     op: &'static str,
     tensor: &Tensor<B>,
     rank: usize,
@@ -61,7 +57,7 @@ pub(super) fn rank<B: Backend>(
 
 /// Every element of a u32 tensor is below `bound`; `name` is what an element is. Reads the tensor
 /// back from the device.
-pub(super) fn indices<B: Backend>(
+pub(super) fn indices<B: Memory>(
     op: &'static str,
     name: &'static str,
     tensor: &Tensor<B>,

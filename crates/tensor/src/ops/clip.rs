@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// Gradient clipping on a device, in f32.
 pub trait ClipBackend: Memory {
@@ -20,7 +20,7 @@ pub trait ClipBackend: Memory {
 ///
 /// # Errors
 /// [`Error::Parameter`] unless `most` is above 0; [`Error::DType`] unless all are f32.
-pub fn clip_global_norm<B: Backend>(most: f32, gradients: &mut [Tensor<B>]) -> Result<()> {
+pub fn clip_global_norm<B: ClipBackend>(most: f32, gradients: &mut [Tensor<B>]) -> Result<()> {
     const OP: &str = "clip_global_norm";
     if most.is_nan() || most <= 0.0 {
         let value = most.to_string();

@@ -1,5 +1,5 @@
 use super::{Rows, Sum, check};
-use crate::{Backend, Error, Memory, Result, Shape, Tensor};
+use crate::{Error, Memory, Result, Shape, Tensor};
 
 /// A copy of neighbouring channels of every row, between buffers of different widths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub trait ConcatBackend: Memory {
 /// # Errors
 /// [`Error::Parameter`] if there is no input; [`Error::ShapeMismatch`] if the inputs differ in
 /// more than their channels.
-pub fn concat<B: Backend>(inputs: &[&Tensor<B>]) -> Result<Tensor<B>> {
+pub fn concat<B: ConcatBackend>(inputs: &[&Tensor<B>]) -> Result<Tensor<B>> {
     const OP: &str = "concat";
     let Some((&leader, others)) = inputs.split_first() else {
         let (name, value) = ("the number of inputs", "0".to_string());
@@ -75,7 +75,10 @@ pub fn concat<B: Backend>(inputs: &[&Tensor<B>]) -> Result<Tensor<B>> {
 ///
 /// # Errors
 /// [`Error::Parameter`] unless each has a channel and all add up to those of `dy`.
-pub fn concat_backward<B: Backend>(dy: &Tensor<B>, channels: &[usize]) -> Result<Vec<Tensor<B>>> {
+pub fn concat_backward<B: ConcatBackend>(
+    dy: &Tensor<B>,
+    channels: &[usize],
+) -> Result<Vec<Tensor<B>>> {
     const OP: &str = "concat_backward";
     let Rows { count: rows, channels: width } = Rows::of(OP, dy)?;
     if channels.contains(&0) || channels.iter().sum::<usize>() != width {

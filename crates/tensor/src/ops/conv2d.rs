@@ -1,5 +1,5 @@
 use super::{Padding, Sum, check};
-use crate::{Backend, DType, Error, Memory, Result, Shape, Tensor};
+use crate::{DType, Error, Memory, Result, Shape, Tensor};
 
 /// The geometry of a convolution of NHWC activations with KRSC filters.
 ///
@@ -201,7 +201,11 @@ impl Conv2d {
 
 /// `x * w`: `x` is `[n, h, w, c]`, the filters are f32 of [`Conv2d::filter_shape`], the result
 /// `[n, p, q, k]` of the dtype of `x`.
-pub fn conv2d<B: Backend>(x: &Tensor<B>, w: &Tensor<B>, geometry: &Conv2d) -> Result<Tensor<B>> {
+pub fn conv2d<B: Conv2dBackend>(
+    x: &Tensor<B>,
+    w: &Tensor<B>,
+    geometry: &Conv2d,
+) -> Result<Tensor<B>> {
     const OP: &str = "conv2d";
     let images = images(OP, x)?;
     let plan = plan(OP, geometry, x, Some(w))?;
@@ -213,7 +217,7 @@ pub fn conv2d<B: Backend>(x: &Tensor<B>, w: &Tensor<B>, geometry: &Conv2d) -> Re
 }
 
 /// The gradient of `x` of [`conv2d`]: `dy` is `[n, p, q, k]`, the result `[n, h, w, c]`.
-pub fn conv2d_dgrad<B: Backend>(
+pub fn conv2d_dgrad<B: Conv2dBackend>(
     dy: &Tensor<B>,
     w: &Tensor<B>,
     geometry: &Conv2d,
@@ -229,7 +233,7 @@ pub fn conv2d_dgrad<B: Backend>(
 
 /// The gradient of the filters of [`conv2d`], in f32 and of [`Conv2d::filter_shape`], summed over
 /// the images.
-pub fn conv2d_wgrad<B: Backend>(
+pub fn conv2d_wgrad<B: Conv2dBackend>(
     x: &Tensor<B>,
     dy: &Tensor<B>,
     geometry: &Conv2d,
@@ -246,13 +250,13 @@ pub fn conv2d_wgrad<B: Backend>(
     Ok(dw)
 }
 
-fn images<B: Backend>(op: &'static str, activations: &Tensor<B>) -> Result<usize> {
+fn images<B: Memory>(op: &'static str, activations: &Tensor<B>) -> Result<usize> {
     check::float(op, activations)?;
     check::rank(op, activations, 4, "activations are NHWC")?;
     Ok(activations.shape()[0])
 }
 
-fn plan<B: Backend>(
+fn plan<B: Conv2dBackend>(
     op: &'static str,
     geometry: &Conv2d,
     activations: &Tensor<B>,

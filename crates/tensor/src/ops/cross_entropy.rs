@@ -1,5 +1,5 @@
 use super::{Rows, Sum, check};
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// A batch, or a block of one, whose predictions are judged.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub trait CrossEntropyBackend: Memory {
 /// [`Error::DType`], [`Error::Shape`] or [`Error::ShapeMismatch`] for operands of other types or
 /// shapes, [`Error::Index`] for a label that is no class, [`Error::Parameter`] unless the divisor
 /// is positive and finite.
-pub fn cross_entropy<B: Backend>(
+pub fn cross_entropy<B: CrossEntropyBackend>(
     logits: &Tensor<B>,
     labels: &Tensor<B>,
     divisor: f32,
@@ -64,7 +64,7 @@ pub fn cross_entropy<B: Backend>(
 ///
 /// # Errors
 /// Those of [`cross_entropy`].
-pub fn cross_entropy_with_gradient<B: Backend>(
+pub fn cross_entropy_with_gradient<B: CrossEntropyBackend>(
     logits: &Tensor<B>,
     labels: &Tensor<B>,
     divisor: f32,
@@ -83,7 +83,7 @@ pub fn cross_entropy_with_gradient<B: Backend>(
 }
 
 impl CrossEntropy {
-    fn of<B: Backend>(
+    fn of<B: Memory>(
         op: &'static str,
         logits: &Tensor<B>,
         labels: &Tensor<B>,

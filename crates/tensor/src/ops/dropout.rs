@@ -1,6 +1,6 @@
 use super::check;
 use crate::random::Key;
-use crate::{Backend, Error, Memory, Result, Tensor};
+use crate::{Error, Memory, Result, Tensor};
 
 /// Which elements dropout drops, and how often.
 ///
@@ -41,7 +41,7 @@ pub trait DropoutBackend: Memory {
 ///
 /// # Errors
 /// [`Error::Parameter`] unless the rate is at least 0 and below 1.
-pub fn dropout<B: Backend>(x: &Tensor<B>, dropout: &Dropout) -> Result<Tensor<B>> {
+pub fn dropout<B: DropoutBackend>(x: &Tensor<B>, dropout: &Dropout) -> Result<Tensor<B>> {
     const OP: &str = "dropout";
     check::float(OP, x)?;
     dropout.check(OP)?;

@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// The geometry of a look-up: rows of a table chosen by indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub trait EmbeddingBackend: Memory {
 /// # Errors
 /// [`Error::Index`] for an index that the table has no row for; [`Error::Shape`] unless the table
 /// is a matrix with columns and the indices are a list; [`Error::DType`] for another dtype.
-pub fn embedding<B: Backend>(table: &Tensor<B>, index: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn embedding<B: EmbeddingBackend>(table: &Tensor<B>, index: &Tensor<B>) -> Result<Tensor<B>> {
     const OP: &str = "embedding";
     check::dtype(OP, table, DType::F32, "f32")?;
     let [rows, width] = matrix(OP, table)?;
@@ -56,7 +56,7 @@ pub fn embedding<B: Backend>(table: &Tensor<B>, index: &Tensor<B>) -> Result<Ten
 ///
 /// # Errors
 /// Those of [`embedding`]; [`Error::ShapeMismatch`] unless there is an index for each row of `dy`.
-pub fn embedding_backward<B: Backend>(
+pub fn embedding_backward<B: EmbeddingBackend>(
     index: &Tensor<B>,
     dy: &Tensor<B>,
     rows: usize,
@@ -74,7 +74,7 @@ pub fn embedding_backward<B: Backend>(
 }
 
 /// Rows and columns; there are columns.
-fn matrix<B: Backend>(op: &'static str, tensor: &Tensor<B>) -> Result<[usize; 2]> {
+fn matrix<B: Memory>(op: &'static str, tensor: &Tensor<B>) -> Result<[usize; 2]> {
     match *tensor.shape().dims() {
         [rows, width] if width > 0 => Ok([rows, width]),
         _ => {

@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Error, Memory, Result, Shape, Tensor};
+use crate::{DType, Error, Memory, Result, Shape, Tensor};
 
 /// The geometry of a mean over the pixels of each image and channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub trait GlobalAveragePoolBackend: Memory {
 ///
 /// # Errors
 /// [`Error::Shape`] unless `x` is NHWC with at least one pixel and channel.
-pub fn global_average_pool<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn global_average_pool<B: GlobalAveragePoolBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
     const OP: &str = "global_average_pool";
     check::float(OP, x)?;
     let geometry = geometry(OP, x.shape())?;
@@ -52,7 +52,7 @@ pub fn global_average_pool<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>> {
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] unless `dy` has the images and channels of `shape`.
-pub fn global_average_pool_backward<B: Backend>(
+pub fn global_average_pool_backward<B: GlobalAveragePoolBackend>(
     dy: &Tensor<B>,
     shape: impl Into<Shape>,
     dtype: DType,

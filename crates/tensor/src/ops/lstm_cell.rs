@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// The geometry of one step of an LSTM (Hochreiter and Schmidhuber 1997, "Long short-term memory",
 /// with the forget gate of Gers et al. 2000 and without peepholes):
@@ -100,7 +100,7 @@ pub trait LstmCellBackend: Memory {
 /// # Errors
 /// [`Error::Shape`] unless `h` is a matrix with columns; [`Error::ShapeMismatch`] unless the others
 /// have the shapes that [`LstmInputs`] says; [`Error::DType`] unless all are f32.
-pub fn lstm_cell<B: Backend>(
+pub fn lstm_cell<B: LstmCellBackend>(
     inputs: LstmInputs<'_, Tensor<B>>,
 ) -> Result<(Tensor<B>, Tensor<B>, Tensor<B>)> {
     const OP: &str = "lstm_cell";
@@ -132,7 +132,7 @@ pub fn lstm_cell<B: Backend>(
 ///
 /// # Errors
 /// Those of [`lstm_cell`], for [`LstmGradientInputs`].
-pub fn lstm_cell_backward<B: Backend>(
+pub fn lstm_cell_backward<B: LstmCellBackend>(
     inputs: LstmGradientInputs<'_, Tensor<B>>,
     dc: &Tensor<B>,
 ) -> Result<(Tensor<B>, Tensor<B>, Tensor<B>)> {
@@ -166,7 +166,7 @@ pub fn lstm_cell_backward<B: Backend>(
 
 impl LstmCell {
     /// The geometry of a step with this state.
-    fn of<B: Backend>(op: &'static str, state: &Tensor<B>) -> Result<Self> {
+    fn of<B: Memory>(op: &'static str, state: &Tensor<B>) -> Result<Self> {
         check::dtype(op, state, DType::F32, "f32")?;
         match *state.shape().dims() {
             [batch, units] if units > 0 => Ok(LstmCell { batch, units }),
@@ -177,18 +177,18 @@ impl LstmCell {
         }
     }
 
-    fn check_state<B: Backend>(&self, op: &'static str, state: &Tensor<B>) -> Result<()> {
+    fn check_state<B: Memory>(&self, op: &'static str, state: &Tensor<B>) -> Result<()> {
         check::dtype(op, state, DType::F32, "f32")?;
         check::shape(op, state.shape(), [self.batch, self.units].into(), "[batch, units] states")
     }
 
-    fn check_gates<B: Backend>(&self, op: &'static str, gates: &Tensor<B>) -> Result<()> {
+    fn check_gates<B: Memory>(&self, op: &'static str, gates: &Tensor<B>) -> Result<()> {
         check::dtype(op, gates, DType::F32, "f32")?;
         let shape = [self.batch, 4 * self.units];
         check::shape(op, gates.shape(), shape.into(), "[batch, 4 units] gates")
     }
 
-    fn check_recurrent<B: Backend>(&self, op: &'static str, recurrent: &Tensor<B>) -> Result<()> {
+    fn check_recurrent<B: Memory>(&self, op: &'static str, recurrent: &Tensor<B>) -> Result<()> {
         check::dtype(op, recurrent, DType::F32, "f32")?;
         let shape = [self.units, 4 * self.units];
         check::shape(op, recurrent.shape(), shape.into(), "[units, 4 units] recurrent weights")

@@ -1,5 +1,5 @@
 use super::{Sum, check};
-use crate::{Backend, DType, Error, Memory, Result, Tensor};
+use crate::{DType, Error, Memory, Result, Tensor};
 
 /// The geometry of a matrix product `c[m, n] = op(a)[m, k] op(b)[k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub trait MatmulBackend: Memory {
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] if the inner extents differ.
-pub fn matmul<B: Backend>(
+pub fn matmul<B: MatmulBackend>(
     a: &Tensor<B>,
     a_operand: Operand,
     b: &Tensor<B>,
@@ -60,7 +60,7 @@ pub fn matmul<B: Backend>(
 /// # Errors
 /// [`Error::ShapeMismatch`] if the extents do not go together; [`Error::DType`] unless `c` has the
 /// operands' dtype or f32.
-pub fn matmul_add<B: Backend>(
+pub fn matmul_add<B: MatmulBackend>(
     a: &Tensor<B>,
     a_operand: Operand,
     b: &Tensor<B>,
@@ -76,7 +76,7 @@ pub fn matmul_add<B: Backend>(
     a.backend().matmul(&geometry, a.buffer(), b.buffer(), Sum::Add, c.buffer_mut()?)
 }
 
-fn geometry<B: Backend>(
+fn geometry<B: Memory>(
     op: &'static str,
     a: &Tensor<B>,
     a_operand: Operand,

@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, DType, Error, Memory, Result, Shape, Tensor};
+use crate::{DType, Error, Memory, Result, Shape, Tensor};
 
 /// How gradients become a change of the parameters.
 ///
@@ -73,14 +73,14 @@ pub trait OptimizerBackend: Memory {
 }
 
 /// An [`UpdateRule`] applied to a list of tensors, with its state and the number of its steps.
-pub struct Optimizer<B: Backend> {
+pub struct Optimizer<B: Memory> {
     rule: UpdateRule,
     weight_decay: f64,
     number: u64,
     state: Vec<State<B>>,
 }
 
-struct State<B: Backend> {
+struct State<B: Memory> {
     shape: Shape,
     buffers: Vec<B::Buffer>,
 }
@@ -125,7 +125,7 @@ impl UpdateRule {
     }
 }
 
-impl<B: Backend> Optimizer<B> {
+impl<B: OptimizerBackend> Optimizer<B> {
     /// An optimizer before its first step; `weight_decay` is that of [`OptimizerStep`].
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 use super::{Padding, check};
-use crate::{Backend, Error, Memory, Result, Shape, Tensor};
+use crate::{Error, Memory, Result, Shape, Tensor};
 
 /// The geometry of zeros around NHWC images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ impl Pad2d {
 ///
 /// # Errors
 /// [`Error::Shape`] unless `x` is NHWC.
-pub fn pad2d<B: Backend>(x: &Tensor<B>, padding: Padding) -> Result<Tensor<B>> {
+pub fn pad2d<B: Pad2dBackend>(x: &Tensor<B>, padding: Padding) -> Result<Tensor<B>> {
     const OP: &str = "pad2d";
     let [images, height, width, channels] = nhwc(OP, x)?;
     let geometry = Pad2d { input: [height, width], channels, padding };
@@ -60,7 +60,7 @@ pub fn pad2d<B: Backend>(x: &Tensor<B>, padding: Padding) -> Result<Tensor<B>> {
 ///
 /// # Errors
 /// [`Error::Shape`] unless `dy` is NHWC and at least as large as its border.
-pub fn pad2d_backward<B: Backend>(dy: &Tensor<B>, padding: Padding) -> Result<Tensor<B>> {
+pub fn pad2d_backward<B: Pad2dBackend>(dy: &Tensor<B>, padding: Padding) -> Result<Tensor<B>> {
     const OP: &str = "pad2d_backward";
     let [images, height, width, channels] = nhwc(OP, dy)?;
     let [rows, columns] = padding.around([0, 0]);
@@ -74,7 +74,7 @@ pub fn pad2d_backward<B: Backend>(dy: &Tensor<B>, padding: Padding) -> Result<Te
     Ok(dx)
 }
 
-fn nhwc<B: Backend>(op: &'static str, x: &Tensor<B>) -> Result<[usize; 4]> {
+fn nhwc<B: Memory>(op: &'static str, x: &Tensor<B>) -> Result<[usize; 4]> {
     check::float(op, x)?;
     <[usize; 4]>::try_from(x.shape().dims()).map_err(|_| Error::Shape {
         op,

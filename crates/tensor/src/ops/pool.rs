@@ -1,5 +1,5 @@
 use super::{Padding, check};
-use crate::{Backend, Error, Memory, Result, Shape, Tensor};
+use crate::{Error, Memory, Result, Shape, Tensor};
 
 /// The geometry of pooling NHWC activations, channel by channel, over windows of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,7 +110,7 @@ impl Pool2d {
 /// # Errors
 /// [`Error::Parameter`] if the geometry makes no sense; [`Error::ShapeMismatch`] if `x` is not of
 /// its input and channels.
-pub fn pool2d<B: Backend>(x: &Tensor<B>, geometry: &Pool2d) -> Result<Tensor<B>> {
+pub fn pool2d<B: Pool2dBackend>(x: &Tensor<B>, geometry: &Pool2d) -> Result<Tensor<B>> {
     let (images, output) = checked("pool2d", x, geometry)?;
     let mut y = Tensor::zeros(x.backend(), x.dtype(), output)?;
     x.backend().pool2d(geometry, images, x.buffer(), y.buffer_mut()?)?;
@@ -121,7 +121,7 @@ pub fn pool2d<B: Backend>(x: &Tensor<B>, geometry: &Pool2d) -> Result<Tensor<B>>
 ///
 /// # Errors
 /// Those of [`pool2d`], and of `dy` likewise.
-pub fn pool2d_backward<B: Backend>(
+pub fn pool2d_backward<B: Pool2dBackend>(
     x: &Tensor<B>,
     dy: &Tensor<B>,
     geometry: &Pool2d,
@@ -136,7 +136,7 @@ pub fn pool2d_backward<B: Backend>(
 }
 
 /// How many images there are, and the output's shape.
-fn checked<B: Backend>(
+fn checked<B: Memory>(
     op: &'static str,
     x: &Tensor<B>,
     geometry: &Pool2d,

@@ -1,5 +1,5 @@
 use super::check;
-use crate::{Backend, Error, Result, Tensor};
+use crate::{Error, Memory, Result, Tensor};
 
 /// An array of any rank seen as rows of channels, its last dimension: NHWC activations are
 /// `n h w` rows of `c` channels.
@@ -18,7 +18,7 @@ impl Rows {
     }
 
     /// The rows of a float tensor that has channels, for the operation named `op`.
-    pub(super) fn of<B: Backend>(op: &'static str, tensor: &Tensor<B>) -> Result<Self> {
+    pub(super) fn of<B: Memory>(op: &'static str, tensor: &Tensor<B>) -> Result<Self> {
         check::float(op, tensor)?;
         let shape = tensor.shape();
         match shape.dims().split_last() {

@@ -1,5 +1,5 @@
 use super::{Rows, check};
-use crate::{Backend, Memory, Result, Tensor};
+use crate::{Memory, Result, Tensor};
 
 /// Softmax on a device; the operands of a call share one float dtype.
 pub trait SoftmaxBackend: Memory {
@@ -37,7 +37,7 @@ pub trait SoftmaxBackend: Memory {
 /// # Errors
 /// [`Error::DType`](crate::Error::DType) unless `x` is of a float dtype,
 /// [`Error::Shape`](crate::Error::Shape) if it has no last dimension or that is 0.
-pub fn softmax<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn softmax<B: SoftmaxBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
     let rows = Rows::of("softmax", x)?;
     let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
     x.backend().softmax(rows, x.buffer(), y.buffer_mut()?)?;
@@ -49,7 +49,7 @@ pub fn softmax<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>> {
 /// # Errors
 /// Those of [`softmax`], and [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
 /// [`Error::DType`](crate::Error::DType) unless `y` and `dy` have one shape and dtype.
-pub fn softmax_backward<B: Backend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn softmax_backward<B: SoftmaxBackend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Tensor<B>> {
     const OP: &str = "softmax_backward";
     let rows = Rows::of(OP, y)?;
     check::same(OP, y, dy)?;
@@ -63,7 +63,7 @@ pub fn softmax_backward<B: Backend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Ten
 ///
 /// # Errors
 /// Those of [`softmax`].
-pub fn log_softmax<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn log_softmax<B: SoftmaxBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
     let rows = Rows::of("log_softmax", x)?;
     let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
     x.backend().log_softmax(rows, x.buffer(), y.buffer_mut()?)?;
@@ -74,7 +74,7 @@ pub fn log_softmax<B: Backend>(x: &Tensor<B>) -> Result<Tensor<B>> {
 ///
 /// # Errors
 /// Those of [`softmax_backward`].
-pub fn log_softmax_backward<B: Backend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Tensor<B>> {
+pub fn log_softmax_backward<B: SoftmaxBackend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Tensor<B>> {
     const OP: &str = "log_softmax_backward";
     let rows = Rows::of(OP, y)?;
     check::same(OP, y, dy)?;

@@ -1,0 +1,115 @@
+//! Launches of declared kernels.
+
+use std::ffi::c_void;
+
+use bytemuck::NoUninit;
+use cudarc::driver::result;
+
+use super::buffer::Argument;
+use super::driver::During;
+use super::module::Kernel;
+use super::{Cuda, Launches};
+use crate::{Error, Result};
+
+/// Most buffers that a kernel may take.
+const MAX_BUFFERS: usize = 15;
+
+/// How many threads run a kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    /// Blocks in each dimension; with none, nothing is launched.
+    pub(super) blocks: [usize; 3],
+    /// Threads of a block, which is one-dimensional.
+    pub(super) threads: u32,
+    /// Bytes of dynamic shared memory of a block.
+    pub(super) shared: u32,
+}
+
+impl Grid {
+    /// Blocks of 256 threads.
+    pub(super) fn blocks(blocks: usize) -> Self {
+        Grid { blocks: [blocks, 1, 1], threads: 256, shared: 0 }
+    }
+
+    /// As many blocks of 256 threads as it takes for `count` elements at `per_block` a block.
+    pub(super) fn over(count: usize, per_block: usize) -> Self {
+        Grid::blocks(count.div_ceil(per_block))
+    }
+
+    /// The grid of `elementwise.cuh`.
+    pub(super) fn elementwise(len: usize) -> Self {
+        Grid::over(len, 2048)
+    }
+}
+
+impl Cuda {
+    /// Asks the stream to run a kernel. The geometry must not lead it past the lengths that the
+    /// arguments were made with: nothing else bounds what it touches.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for a type that the kernel does not come in or that does not go with the
+    /// others; [`Error::OtherDevice`] for a buffer of another stream; those of compiling and of the
+    /// driver.
+    ///
+    /// # Panics
+    /// If a buffer to read is given for one to write, or the other way round.
+    pub(super) fn launch<const N: usize, G: NoUninit>(
+        &self,
+        kernel: &'static Kernel<N, G>,
+        grid: Grid,
+        arguments: [Argument<'_>; N],
+        geometry: G,
+    ) -> Result<()> {
+        let declaration = &kernel.declaration;
+        let mut variant = None;
+        let mut parameters = [std::ptr::null_mut::<c_void>(); MAX_BUFFERS + 1];
+        const { assert!(N <= MAX_BUFFERS) };
+        for (index, (argument, parameter)) in
+            arguments.iter().zip(declaration.parameters).enumerate()
+        {
+            assert_eq!(argument.access, parameter.access, "{}: {index}", declaration.name);
+            self.check_stream(argument.stream)?;
+            let expected = parameter.dtype.unwrap_or(*variant.get_or_insert(argument.dtype));
+            if argument.dtype != expected {
+                let (op, found) = (declaration.name, argument.dtype);
+                return Err(Error::DType { op, found, expected: "the type of the kernel" });
+            }
+            parameters[index] = (&raw const argument.pointer).cast_mut().cast();
+        }
+        parameters[N] = (&raw const geometry).cast_mut().cast();
+        if grid.blocks.contains(&0) {
+            return Ok(());
+        }
+        let name = declaration.entry_point(variant).ok_or_else(|| Error::DType {
+            op: declaration.name,
+            found: variant.unwrap_or(crate::DType::F32),
+            expected: "a type that the kernel comes in",
+        })?;
+        let module = self.device.module(kernel.table)?;
+        let during = |what: &str| format!("{what} of {name} in {}", kernel.table.source.name);
+        self.device.context.bind_to_thread().during("cuCtxSetCurrent")?;
+        let function = module.get(name).with_shared(grid.shared);
+        let function = function.during(&during("cuFuncSetAttribute"))?;
+        let [x, y, z] = grid.blocks.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
+        // SAFETY: the function takes `N` pointers and a geometry of this size, which was checked
+        // when it was loaded; the parameters live to the end of the call, which copies them. The
+        // buffers belong to this stream, so that they live until the kernel is done; what is
+        // written is borrowed as mutable. The kernel stays within the lengths of the arguments by
+        // its contract with its launcher.
+        let launched = unsafe {
+            result::launch_kernel(
+                function,
+                (x, y, z),
+                (grid.threads, 1, 1),
+                grid.shared,
+                self.stream.cu_stream(),
+                &mut parameters[..=N],
+            )
+        };
+        launched.during(&during("cuLaunchKernel"))?;
+        match self.launches {
+            Launches::Queued => Ok(()),
+            Launches::Awaited => self.stream.synchronize().during(&during("execution")),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The CUDA backend: hand-written kernels, compiled when they are first used for the GPU that is
+//! there.
+//!
+//! Nothing of CUDA is needed to build this crate. [`Cuda::new`] answers with an error where there
+//! is no driver or GPU. An operation `ops/<name>.rs` is implemented by `cuda/<name>.rs`, which
+//! declares the kernels of `<name>.cu` in the crate `nasrl-kernels` and launches them.
+
+mod activation;
+mod add;
+mod bias;
+mod buffer;
+mod cache;
+mod columns;
+mod compiler;
+mod device;
+mod driver;
+mod launch;
+mod memory;
+mod module;
+mod nvrtc;
+mod pool;
+mod rows;
+mod softmax;
+
+use std::fmt;
+use std::sync::Arc;
+
+use cudarc::driver::CudaStream;
+use cudarc::driver::sys::CUstream;
+
+pub use buffer::Buffer;
+pub use cache::KernelCache;
+pub use driver::{NEEDED_DRIVER, device_count, driver_version};
+
+use crate::{Error, Result};
+use device::Device;
+use driver::During;
+
+/// A stream of work on a GPU.
+///
+/// Operations are queued and return at once; reading a tensor waits for it. A failure of the GPU
+/// itself may show in a later call than the one that caused it, see [`Launches`]. The same operands
+/// give the same bits on one kind of GPU.
+#[derive(Clone)]
+pub struct Cuda {
+    device: Arc<Device>,
+    stream: Arc<CudaStream>,
+    launches: Launches,
+}
+
+/// How [`Cuda`] is set up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CudaOptions {
+    /// Which GPU, from 0.
+    pub ordinal: usize,
+    /// When operations return.
+    pub launches: Launches,
+    /// Where compiled kernels are kept.
+    pub cache: KernelCache,
+}
+
+/// When an operation returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Launches {
+    /// As soon as the GPU knows what to do.
+    #[default]
+    Queued,
+    /// When each of its kernels is done, so that an error names the kernel that it came up in: for
+    /// finding a bug.
+    Awaited,
+}
+
+impl Cuda {
+    /// A stream of its own on a GPU, counted from 0.
+    ///
+    /// # Errors
+    /// [`Error::NoDriver`], [`Error::DriverTooOld`], [`Error::NoDevice`],
+    /// [`Error::UnsupportedDevice`], or [`Error::Cuda`] if the GPU cannot be used.
+    pub fn new(ordinal: usize) -> Result<Self> {
+        Self::with_options(&CudaOptions { ordinal, ..CudaOptions::default() })
+    }
+
+    /// A stream of its own on a GPU.
+    ///
+    /// # Errors
+    /// Those of [`Cuda::new`].
+    pub fn with_options(options: &CudaOptions) -> Result<Self> {
+        let device = Arc::new(Device::open(options.ordinal, &options.cache)?);
+        let stream = device.context.new_stream().during("cuStreamCreate")?;
+        Ok(Cuda { device, stream, launches: options.launches })
+    }
+
+    /// Another stream on the same GPU, which shares the compiled kernels and whose work may run at
+    /// the same time. Its tensors are its own: those of this stream get there by
+    /// [`Tensor::to`](crate::Tensor::to).
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] if the GPU cannot be used.
+    pub fn new_stream(&self) -> Result<Self> {
+        let stream = self.device.context.new_stream().during("cuStreamCreate")?;
+        Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches })
+    }
+
+    /// A buffer is used on the stream that it was made on.
+    fn check_stream(&self, stream: CUstream) -> Result<()> {
+        if stream == self.stream.cu_stream() {
+            return Ok(());
+        }
+        let expected = format!("{} on stream {:?}", self.device.name, self.stream.cu_stream());
+        Err(Error::OtherDevice { found: format!("stream {stream:?}"), expected })
+    }
+}
+
+impl fmt::Debug for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cuda({}, stream {:?})", self.device.name, self.stream.cu_stream())
+    }
+}

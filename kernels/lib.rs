@@ -1,0 +1,61 @@
+//! The CUDA C++ sources of the operations of `nasrl-tensor`, as texts: they are compiled on the
+//! machine that has the GPU, when they are first used.
+//!
+//! There is one source for each operation, which opens with its contract: what it computes, the
+//! layout of each operand, which may overlap, how it is launched. The sources include headers of
+//! [`HEADERS`] and nothing else.
+//!
+//! An operation is added in five steps. Write `<name>.cu`: a contract, a geometry struct, a template
+//! for each kernel and one macro that instantiates them as `extern "C"` entry points, whose names
+//! begin with the operation's and end with the type's. List it in [`SOURCES`]. Declare its kernels
+//! with `kernels!` in `nasrl-tensor`'s `cuda/<name>.rs` and implement the operation's trait there.
+//! Add its tests to `tests/tests/ops_cuda`. Compile it with NVRTC for `sm_80` and `sm_90a`.
+
+/// A source that is compiled alone, or a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The file's name, as an include directive and a compiler's message have it.
+    pub name: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+/// What the sources include.
+pub const HEADERS: &[Source] = &[
+    header!("columns.cuh"),
+    header!("elementwise.cuh"),
+    header!("function.cuh"),
+    header!("philox.cuh"),
+    header!("prelude.cuh"),
+    header!("reduce.cuh"),
+    header!("rows.cuh"),
+    header!("types.cuh"),
+];
+
+sources! {
+    ACTIVATION = "activation.cu",
+    ADD = "add.cu",
+    BIAS = "bias.cu",
+    CAST = "cast.cu",
+    SOFTMAX = "softmax.cu",
+}
+
+macro_rules! header {
+    ($name:literal) => {
+        Source { name: $name, text: include_str!(concat!("common/", $name)) }
+    };
+}
+use header;
+
+macro_rules! sources {
+    ($($constant:ident = $name:literal,)+) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub const $constant: Source = Source { name: $name, text: include_str!($name) };
+        )+
+
+        /// Every source.
+        pub const SOURCES: &[Source] = &[$($constant),+];
+    };
+}
+use sources;

@@ -1,0 +1,28 @@
+//! The operations' tests on a GPU, where there is one.
+
+#[path = "../ops/activation.rs"]
+mod activation;
+#[path = "../ops/add.rs"]
+mod add;
+#[path = "../ops/bias.rs"]
+mod bias;
+#[path = "../ops/memory.rs"]
+mod memory;
+#[path = "../ops/softmax.rs"]
+mod softmax;
+
+use nasrl_tensor::Cuda;
+
+/// What the backends of this program are.
+type Device = Cuda;
+
+/// The GPU, or nothing where there is none.
+fn backends() -> Vec<Device> {
+    nasrl_tests::gpus()
+}
+
+/// Two streams of the GPU, which give the same bits.
+fn alike() -> Vec<Device> {
+    let gpus = backends().into_iter();
+    gpus.flat_map(|gpu| [gpu.new_stream().expect("a stream"), gpu]).collect()
+}
