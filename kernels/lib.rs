@@ -25,6 +25,7 @@ pub const HEADERS: &[Source] = &[
     header!("columns.cuh"),
     header!("elementwise.cuh"),
     header!("function.cuh"),
+    header!("peak.cuh"),
     header!("philox.cuh"),
     header!("prelude.cuh"),
     header!("reduce.cuh"),
@@ -35,8 +36,20 @@ pub const HEADERS: &[Source] = &[
 sources! {
     ACTIVATION = "activation.cu",
     ADD = "add.cu",
+    ATTENTION = "attention.cu",
+    BERNOULLI = "bernoulli.cu",
     BIAS = "bias.cu",
     CAST = "cast.cu",
+    CATEGORICAL = "categorical.cu",
+    CLIP = "clip.cu",
+    CONCAT = "concat.cu",
+    CROSS_ENTROPY = "cross_entropy.cu",
+    DROPOUT = "dropout.cu",
+    EMBEDDING = "embedding.cu",
+    LSTM_CELL = "lstm_cell.cu",
+    MATMUL = "matmul.cu",
+    OPTIMIZER = "optimizer.cu",
+    PAD = "pad.cu",
     SOFTMAX = "softmax.cu",
 }
 

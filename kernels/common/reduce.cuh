@@ -6,12 +6,13 @@
 #define INFINITY_F32 __uint_as_float(0x7f800000u)
 
 struct Sum {
-    DEV f32 operator()(f32 a, f32 b) const { return a + b; }
-    DEV static f32 identity() { return 0.0f; }
+    template <class V> DEV V operator()(V a, V b) const { return a + b; }
 };
 struct Max {
     DEV f32 operator()(f32 a, f32 b) const { return fmaxf(a, b); }
-    DEV static f32 identity() { return -INFINITY_F32; }
+};
+struct Min {
+    DEV u32 operator()(u32 a, u32 b) const { return min(a, b); }
 };
 
 // The threads that share a row: they are lane() of lanes(), and reduce() gives every one of them
@@ -22,7 +23,7 @@ struct Warp {
     // The row of this warp, in a grid whose blocks hold whole warps.
     DEV static u64 row() { return ((u64)blockIdx.x * blockDim.x + threadIdx.x) / 32; }
 
-    template <class Op> DEV static f32 reduce(f32 value, Op op) {
+    template <class V, class Op> DEV static V reduce(V value, Op op) {
 #pragma unroll
         for (int bit = 16; bit > 0; bit /= 2) {
             value = op(value, __shfl_xor_sync(0xffffffffu, value, bit));
@@ -37,8 +38,8 @@ struct Block {
     DEV static u32 lane() { return threadIdx.x; }
     DEV static u64 row() { return blockIdx.x; }
 
-    template <class Op> DEV static f32 reduce(f32 value, Op op) {
-        __shared__ f32 of_warp[8];
+    template <class V, class Op> DEV static V reduce(V value, Op op) {
+        __shared__ V of_warp[8];
         value = Warp::reduce(value, op);
         __syncthreads();  // the last reduction's values were read
         if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;

@@ -1,5 +1,5 @@
 use half::{bf16, f16};
-use nasrl_tensor::{DType, Memory, Shape, Tensor};
+use nasrl_tensor::{DType, Element, Memory, Shape, Tensor};
 
 /// The dtypes that operations compute with.
 pub const FLOATS: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
@@ -26,6 +26,17 @@ pub fn tensor<B: Memory>(
 #[track_caller]
 pub fn values<B: Memory>(tensor: &Tensor<B>) -> Vec<f32> {
     tensor.cast(DType::F32).and_then(|x| x.to_vec()).expect("a float tensor")
+}
+
+/// All elements of a buffer of `T`.
+///
+/// # Panics
+/// If `T` is not the buffer's dtype.
+#[track_caller]
+pub fn elements<T: Element, B: Memory>(backend: &B, buffer: &B::Buffer) -> Vec<T> {
+    let mut elements = vec![T::zeroed(); B::capacity(buffer)];
+    backend.read(buffer, &mut elements).expect("a buffer of the type");
+    elements
 }
 
 /// The values as a float dtype stores them, for references.

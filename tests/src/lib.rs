@@ -11,7 +11,7 @@ mod inputs;
 mod tolerance;
 
 pub use counting::Counting;
-pub use floats::{FLOATS, rounded, tensor, values};
+pub use floats::{FLOATS, elements, rounded, tensor, values};
 pub use gpu::gpus;
 pub use inputs::{Inputs, finite_difference};
 pub use tolerance::{Tolerance, assert_close, assert_equal};

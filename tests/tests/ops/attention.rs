@@ -4,10 +4,12 @@ use nasrl_tensor::ops::{
     Attention, AttentionBackend, AttentionGradients, AttentionInputs, attention_context,
     attention_context_backward, attention_scores, attention_scores_backward,
 };
-use nasrl_tensor::{Cpu, DType, Error, Memory, Shape, Tensor};
+use nasrl_tensor::{DType, Error, Memory, Shape, Tensor};
 use nasrl_tests::{
-    Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference, rounded,
+    Inputs, Tolerance, assert_close, assert_equal, elements, finite_difference, rounded,
 };
+
+use crate::{Device, alike, backends};
 
 /// One source, none, some of them and all; widths below, at and past those of vectors.
 const GEOMETRIES: [Attention; 6] = [
@@ -79,7 +81,7 @@ impl Problem {
     }
 
     /// Scores, dkeys, dquery, dv, context, dvalues.
-    fn run(&self, backend: &Cpu) -> [Vec<f32>; 6] {
+    fn run(&self, backend: &Device) -> [Vec<f32>; 6] {
         let Attention { batch, sources, capacity, units } = self.geometry;
         let tensor = |shape: &[usize], values: &[f32]| {
             Tensor::from_slice(backend, Shape::new(shape), values).unwrap()
@@ -98,7 +100,7 @@ impl Problem {
 
     /// As [`Problem::run`], on buffers of which the operands are the start and the rest is `rest`;
     /// gradients that are added to start at `start`.
-    fn run_in_longer_buffers(&self, backend: &Cpu, rest: f32, start: f32) -> [Vec<f32>; 6] {
+    fn run_in_longer_buffers(&self, backend: &Device, rest: f32, start: f32) -> [Vec<f32>; 6] {
         const MORE: usize = 5;
         let Attention { batch, sources, .. } = self.geometry;
         let buffer = |values: &[f32]| {
@@ -122,7 +124,7 @@ impl Problem {
         let into = &mut dvalues;
         backend.attention_context_backward(geometry, &weights, &dcontext, into).unwrap();
         [scores, dkeys, dquery, dv, context, dvalues].map(|buffer| {
-            let mut values = buffer.slice::<f32>().to_vec();
+            let mut values = elements::<f32, _>(backend, &buffer).to_vec();
             assert_eq!(values.split_off(values.len() - MORE), [rest; MORE]);
             values
         })
@@ -202,7 +204,8 @@ fn scores_and_gradients_agree_with_the_formulas() {
 fn a_row_depends_on_nothing_else() {
     let all = Attention { batch: 4, sources: 3, capacity: 5, units: 19 };
     let problem = Problem::uniform(all);
-    let together = problem.run(&Cpu::serial());
+    let Some(device) = backends().pop() else { return };
+    let together = problem.run(&device);
     for row in 0..all.batch {
         let part = |values: &[f32], len: usize| values[row * len..][..len].to_vec();
         let (capacity, sources, units) = (all.capacity, all.sources, all.units);
@@ -214,7 +217,7 @@ fn a_row_depends_on_nothing_else() {
             weights: part(&problem.weights, sources),
             dcontext: part(&problem.dcontext, units),
         };
-        let alone = alone.run(&Cpu::serial());
+        let alone = alone.run(&device);
         assert_eq!(alone[0], part(&together[0], sources));
         assert_eq!(alone[2], part(&together[2], units));
         assert_eq!(alone[4], part(&together[4], units));
@@ -227,15 +230,15 @@ fn a_row_depends_on_nothing_else() {
 }
 
 #[test]
-fn neither_threads_nor_longer_buffers_change_a_bit_and_gradients_add_up() {
+fn neither_alike_backends_nor_longer_buffers_change_a_bit_and_gradients_add_up() {
     for geometry in GEOMETRIES {
         let problem = Problem::uniform(geometry);
-        let alone = problem.run(&Cpu::serial());
-        let twice = problem.run_in_longer_buffers(&Cpu::serial(), 7.0, 2.0);
-        for threads in [1, 2, 5] {
-            let cpu = Cpu::with_threads(threads).unwrap();
-            assert_eq!(problem.run(&cpu), alone, "{geometry:?} on {threads} threads");
-            let longer = problem.run_in_longer_buffers(&cpu, 7.0, 0.0);
+        let Some(device) = alike().pop() else { return };
+        let alone = problem.run(&device);
+        let twice = problem.run_in_longer_buffers(&device, 7.0, 2.0);
+        for device in alike() {
+            assert_eq!(problem.run(&device), alone, "{geometry:?}");
+            let longer = problem.run_in_longer_buffers(&device, 7.0, 0.0);
             assert_eq!(longer, alone, "{geometry:?}");
         }
         for stored in [0, 2, 4] {
@@ -251,11 +254,12 @@ fn neither_threads_nor_longer_buffers_change_a_bit_and_gradients_add_up() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let cpu = Cpu::serial();
-    let zeros = |shape: &[usize]| Tensor::zeros(&cpu, DType::F32, Shape::new(shape)).unwrap();
-    let refused = |keys: &Tensor<Cpu>, [query, v]: [&Tensor<Cpu>; 2], scores: &Tensor<Cpu>| {
-        attention_scores_backward(AttentionInputs { keys, query, v }, scores).unwrap_err()
-    };
+    let Some(device) = backends().pop() else { return };
+    let zeros = |shape: &[usize]| Tensor::zeros(&device, DType::F32, Shape::new(shape)).unwrap();
+    let refused =
+        |keys: &Tensor<Device>, [query, v]: [&Tensor<Device>; 2], scores: &Tensor<Device>| {
+            attention_scores_backward(AttentionInputs { keys, query, v }, scores).unwrap_err()
+        };
     let (keys, query, v, weights) =
         (zeros(&[2, 4, 3]), zeros(&[2, 3]), zeros(&[3]), zeros(&[2, 4]));
     for error in [
@@ -287,7 +291,7 @@ fn what_does_not_fit_is_refused() {
     ] {
         assert!(matches!(error, Error::Shape { .. }), "{error}");
     }
-    let half = |tensor: &Tensor<Cpu>| tensor.cast(DType::BF16).unwrap();
+    let half = |tensor: &Tensor<Device>| tensor.cast(DType::BF16).unwrap();
     for error in [
         refused(&half(&keys), [&query, &v], &weights),
         refused(&keys, [&half(&query), &v], &weights),

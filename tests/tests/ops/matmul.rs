@@ -2,8 +2,10 @@
 
 use half::bf16;
 use nasrl_tensor::ops::{Operand, matmul, matmul_add};
-use nasrl_tensor::{Backend, DType, Error, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends};
+use nasrl_tensor::{DType, Error, Memory, Tensor};
+use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal};
+
+use crate::{Device, backends};
 
 const OPERANDS: [Operand; 2] = [Operand::Plain, Operand::Transposed];
 
@@ -45,12 +47,12 @@ impl Problem {
         c
     }
 
-    fn operands<B: Backend>(
+    fn operands(
         &self,
-        backend: &B,
+        backend: &Device,
         dtype: DType,
         layout: [Operand; 2],
-    ) -> [Tensor<B>; 2] {
+    ) -> [Tensor<Device>; 2] {
         let [m, n, k] = self.extents;
         let tensor = |data: &[f32], rows, columns, operand| {
             let (shape, data) = match operand {

@@ -8,8 +8,7 @@ const WORDS: usize = 256;
 
 impl DropoutBackend for Cpu {
     fn dropout(&self, dropout: &Dropout, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        let threshold = (f64::from(dropout.rate) * f64::powi(2.0, 32)) as u32;
-        let scale = 1.0 / (1.0 - dropout.rate);
+        let (threshold, scale) = (dropout.threshold(), dropout.scale());
         with_float!("dropout", x, T => {
             let x = &x.slice::<T>()[..len];
             self.chunks(&mut y.slice_mut::<T>()[..len], 1, |first, y| {

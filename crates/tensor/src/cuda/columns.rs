@@ -34,6 +34,17 @@ impl Slices {
         }
     }
 
+    /// Partial sums that each row has made for itself, to be added to what is there.
+    pub(super) fn added(rows: usize, channels: usize) -> Self {
+        Slices {
+            rows: rows as u64,
+            channels: channels as u64,
+            rows_a_slice: 1,
+            slices: rows as u32,
+            add: 1,
+        }
+    }
+
     /// How many partial sums there are.
     pub(super) fn partial(self) -> usize {
         self.slices as usize * self.channels as usize

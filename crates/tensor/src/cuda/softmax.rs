@@ -17,11 +17,11 @@ kernels! { nasrl_kernels::SOFTMAX {
         log_softmax_backward_block<f32, bf16, f16>(read T, read T, write T; Rows);
 } }
 
-const SOFTMAX: Teams<2> = Teams { warp: &SOFTMAX_WARP, block: &SOFTMAX_BLOCK };
-const SOFTMAX_BACKWARD: Teams<3> =
+const SOFTMAX: Teams<2, Rows> = Teams { warp: &SOFTMAX_WARP, block: &SOFTMAX_BLOCK };
+const SOFTMAX_BACKWARD: Teams<3, Rows> =
     Teams { warp: &SOFTMAX_BACKWARD_WARP, block: &SOFTMAX_BACKWARD_BLOCK };
-const LOG_SOFTMAX: Teams<2> = Teams { warp: &LOG_SOFTMAX_WARP, block: &LOG_SOFTMAX_BLOCK };
-const LOG_SOFTMAX_BACKWARD: Teams<3> =
+const LOG_SOFTMAX: Teams<2, Rows> = Teams { warp: &LOG_SOFTMAX_WARP, block: &LOG_SOFTMAX_BLOCK };
+const LOG_SOFTMAX_BACKWARD: Teams<3, Rows> =
     Teams { warp: &LOG_SOFTMAX_BACKWARD_WARP, block: &LOG_SOFTMAX_BACKWARD_BLOCK };
 
 impl SoftmaxBackend for Cuda {
@@ -55,7 +55,13 @@ impl SoftmaxBackend for Cuda {
 }
 
 impl Cuda {
-    fn forward(&self, teams: Teams<2>, rows: ops::Rows, x: &Buffer, y: &mut Buffer) -> Result<()> {
+    fn forward(
+        &self,
+        teams: Teams<2, Rows>,
+        rows: ops::Rows,
+        x: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
         let (kernel, grid) = teams.choose(rows);
         let len = rows.elements();
         self.launch(kernel, grid, [x.read(len), y.write(len)], rows.into())
@@ -63,7 +69,7 @@ impl Cuda {
 
     fn backward(
         &self,
-        teams: Teams<3>,
+        teams: Teams<3, Rows>,
         rows: ops::Rows,
         [y, dy]: [&Buffer; 2],
         dx: &mut Buffer,

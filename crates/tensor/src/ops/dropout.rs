@@ -51,6 +51,16 @@ pub fn dropout<B: DropoutBackend>(x: &Tensor<B>, dropout: &Dropout) -> Result<Te
 }
 
 impl Dropout {
+    /// Random words below this drop their element.
+    pub(crate) fn threshold(&self) -> u32 {
+        (f64::from(self.rate) * f64::powi(2.0, 32)) as u32
+    }
+
+    /// What elements that are kept are multiplied by.
+    pub(crate) fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.rate)
+    }
+
     /// Checks the rate, for the operation named `op`.
     ///
     /// # Errors
