@@ -6,6 +6,7 @@ mod bench;
 mod children;
 mod configuration;
 mod depth;
+mod doctor;
 mod kill;
 mod limits;
 mod repeatable;

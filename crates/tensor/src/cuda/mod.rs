@@ -34,6 +34,7 @@ mod pad;
 mod pool;
 mod rows;
 mod softmax;
+mod survey;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +45,9 @@ use cudarc::driver::sys::CUstream;
 pub use buffer::Buffer;
 pub use cache::KernelCache;
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
+pub use survey::{Gpu, Survey};
 
+use crate::error::MemoryState;
 use crate::{Error, Result};
 use device::Device;
 use driver::During;
@@ -112,6 +115,15 @@ impl Cuda {
     pub fn new_stream(&self) -> Result<Self> {
         let stream = self.device.context.new_stream().during("cuStreamCreate")?;
         Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches })
+    }
+
+    /// The memory of the GPU as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] if the GPU cannot be used.
+    pub fn memory(&self) -> Result<MemoryState> {
+        self.device.context.bind_to_thread().during("cuCtxSetCurrent")?;
+        self.device.pool.state()
     }
 
     /// A buffer is used on the stream that it was made on.

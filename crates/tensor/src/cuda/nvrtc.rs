@@ -1,6 +1,7 @@
 //! NVRTC, the compiler of CUDA C++, loaded when the first kernel is needed.
 
 use std::env;
+use std::error::Error as _;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs;
 use std::path::Path;
@@ -58,7 +59,8 @@ impl Nvrtc {
     pub(super) fn load() -> Result<Self> {
         let mut tried = Vec::new();
         let mut attempt = |name: &str, libraries: Vec<Library>| {
-            Self::open(name, libraries).map_err(|error| tried.push(error.to_string())).ok()
+            let opened = Self::open(name, libraries);
+            opened.map_err(|error| tried.push(reason(&error))).ok()
         };
         let found = match env::var(VARIABLE) {
             Ok(name) => attempt(&name, parts(Path::new(&name))),
@@ -139,6 +141,11 @@ impl Nvrtc {
         unsafe { (self.destroy)(&mut program) };
         result
     }
+}
+
+/// What the dynamic linker says, where it says more than that it failed.
+fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Texts as C takes them.
