@@ -25,18 +25,23 @@ pub const HEADERS: &[Source] = &[
     header!("columns.cuh"),
     header!("elementwise.cuh"),
     header!("function.cuh"),
+    header!("images.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
     header!("prelude.cuh"),
+    header!("product.cuh"),
     header!("reduce.cuh"),
     header!("rows.cuh"),
     header!("types.cuh"),
+    header!("vector.cuh"),
 ];
 
 sources! {
     ACTIVATION = "activation.cu",
     ADD = "add.cu",
     ATTENTION = "attention.cu",
+    AUGMENT = "augment.cu",
+    BATCH_NORM = "batch_norm.cu",
     BERNOULLI = "bernoulli.cu",
     BIAS = "bias.cu",
     CAST = "cast.cu",
@@ -46,10 +51,13 @@ sources! {
     CROSS_ENTROPY = "cross_entropy.cu",
     DROPOUT = "dropout.cu",
     EMBEDDING = "embedding.cu",
+    GLOBAL_AVERAGE_POOL = "global_average_pool.cu",
     LSTM_CELL = "lstm_cell.cu",
     MATMUL = "matmul.cu",
+    MATMUL_MMA = "matmul_mma.cu",
     OPTIMIZER = "optimizer.cu",
     PAD = "pad.cu",
+    POOL = "pool.cu",
     SOFTMAX = "softmax.cu",
 }
 

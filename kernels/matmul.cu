@@ -1,21 +1,14 @@
 // matmul: c[m, n] = op(a)[m, k] op(b)[k, n], or added to c.
 //
 // a and b have one float type, c has that or f32; products and sums are f32, rounded once at the
-// end. Element (i, p) of op(a) is a[i * a_row + p * a_column], element (p, j) of op(b) is
-// b[p * b_row + j * b_column]; one stride of each is 1. c is [m, n] and overlaps nothing.
+// end. Operands lie as common/product.cuh says; c is [m, n] and overlaps nothing.
 // Grid: a block of 256 threads computes 64 x 64 elements, ceil(m / 64) ceil(n / 64) blocks, those of
 // a row of tiles after each other. Shared: 8.5 KiB static.
 //
 //   matmul_{f32,bf16,f16}    c has the type of a and b
 //   matmul_to_f32_{bf16,f16} c is f32
+#include "product.cuh"
 #include "types.cuh"
-
-struct Product {
-    u64 m, n, k;
-    u64 a_row, a_column, b_row, b_column;
-    u32 add;
-    u32 reserved;
-};
 
 constexpr u32 TILE = 64;
 // Terms of the sums in shared memory at a time.

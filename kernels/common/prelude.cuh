@@ -11,6 +11,7 @@ typedef unsigned long long u64;
 
 // Storage formats are bits: nothing but the conversions below gives them a value.
 typedef float f32;
+typedef double f64;
 struct bf16 {
     u16 bits;
 };
@@ -53,4 +54,107 @@ template <> DEV f16 from_f32<f16>(f32 value) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow.bits) : "f"(value));
 #endif
     return narrow;
+}
+
+// Shared memory from global memory, asynchronously: 16 bytes, both addresses aligned to 16; zeros if
+// not `valid`, for which nothing is read. Complete when the thread has waited for the group.
+DEV void cp_async16(void* to, const void* from, bool valid) {
+#ifdef CUDA_EMU
+    __emu_cp_async(to, from, 16, valid ? 16 : 0);
+#else
+    u32 address = (u32)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
+                 "r"(valid ? 16 : 0)
+                 : "memory");
+#endif
+}
+
+// Makes a group of the copies since the last one.
+DEV void cp_async_commit() {
+#ifdef CUDA_EMU
+    __emu_cp_commit();
+#else
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until at most the last N groups of this thread are incomplete.
+template <int N> DEV void cp_async_wait() {
+#ifdef CUDA_EMU
+    __emu_cp_wait(N);
+#else
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#endif
+}
+
+// Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8 i + r brings the address of row r
+// of matrix i, 16 bytes. A lane gets elements 2 (lane % 4) and the next of row lane / 4 of each.
+DEV void ldmatrix_x4(u32 (&matrices)[4], const void* row) {
+#ifdef CUDA_EMU
+    __emu_ldmatrix<4, false>(matrices, row);
+#else
+    u32 address = (u32)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
+#endif
+}
+
+// The same of the transposes: a lane gets rows 2 (lane % 4) and the next of column lane / 4.
+DEV void ldmatrix_x4_trans(u32 (&matrices)[4], const void* row) {
+#ifdef CUDA_EMU
+    __emu_ldmatrix<4, true>(matrices, row);
+#else
+    u32 address = (u32)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
+#endif
+}
+
+// sums += a b on the tensor cores: a is 16 x 16 by rows, b 16 x 8 by columns, the sums are f32. With
+// g = lane / 4 and t = 2 (lane % 4), a lane has (g, t), (g + 8, t), (g, t + 8), (g + 8, t + 8) and
+// the next of each row of a, (t, g) and (t + 8, g) and the next of each column of b, (g, t),
+// (g, t + 1), (g + 8, t), (g + 8, t + 1) of the sums.
+template <class T> DEV void mma(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)[2]);
+
+template <> DEV void mma<bf16>(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#ifdef CUDA_EMU
+    __emu_mma_bf16(sums, a, b, sums);
+#else
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
+                 "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+#ifdef CUDA_EMU
+// Two f16 as the sum of two pairs of bf16, exactly: 8 and the other 3 bits of each.
+DEV void split(u32 pair, u32& upper, u32& lower) {
+    upper = lower = 0;
+    for (int half = 0; half < 2; ++half) {
+        f16 bits = {(u16)(pair >> 16 * half)};
+        f32 value = to_f32(bits);
+        bf16 most = from_f32<bf16>(value);
+        upper |= (u32)most.bits << 16 * half;
+        lower |= (u32)from_f32<bf16>(value - to_f32(most)).bits << 16 * half;
+    }
+}
+#endif
+
+template <> DEV void mma<f16>(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#ifdef CUDA_EMU
+    u32 a_parts[2][4], b_parts[2][2];
+    for (int i = 0; i < 4; ++i) split(a[i], a_parts[0][i], a_parts[1][i]);
+    for (int i = 0; i < 2; ++i) split(b[i], b_parts[0][i], b_parts[1][i]);
+    for (int i = 0; i < 4; ++i) __emu_mma_bf16(sums, a_parts[i / 2], b_parts[i % 2], sums);
+#else
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
+                 "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
 }

@@ -2,8 +2,10 @@
 
 use nasrl_tensor::ops::{Augment, Crop, Draw, Flip, Normalisation, augment};
 use nasrl_tensor::random::{Key, philox4x32, scaled};
-use nasrl_tensor::{Backend, Cpu, DType, Error, Memory, Shape, Tensor};
-use nasrl_tests::{FLOATS, Inputs, Tolerance, assert_close, assert_equal, backends, values};
+use nasrl_tensor::{DType, Error, Memory, Shape, Tensor};
+use nasrl_tests::{FLOATS, Inputs, Tolerance, assert_close, assert_equal, values};
+
+use crate::{Device, alike, backends};
 
 const IMAGES: usize = 11;
 const DRAW: Option<Draw> = Some(Draw { key: Key([7, 8]), step: (5 << 32) + 3 });
@@ -31,13 +33,7 @@ impl Dataset {
         Dataset { size, bytes }
     }
 
-    fn run<B: Backend>(
-        &self,
-        backend: &B,
-        indices: &[u32],
-        how: &Augment,
-        dtype: DType,
-    ) -> Vec<f32> {
+    fn run(&self, backend: &Device, indices: &[u32], how: &Augment, dtype: DType) -> Vec<f32> {
         let [h, w, c] = self.size;
         let images = Tensor::from_slice(backend, [IMAGES, h, w, c], &self.bytes).unwrap();
         let indices = Tensor::from_slice(backend, [indices.len()], indices).unwrap();
@@ -212,17 +208,16 @@ fn the_cut_of_a_batch_does_not_show() {
         cutout: 8,
         draw: Some(Draw { key: Key::new(1, 2, "augment"), step }),
     };
-    let cpu = Cpu::serial();
+    let Some(device) = backends().pop() else { return };
     let indices = indices();
     let alone: Vec<f32> = indices
         .iter()
-        .flat_map(|&index| dataset.run(&cpu, &[index], &how(9), DType::F32))
+        .flat_map(|&index| dataset.run(&device, &[index], &how(9), DType::F32))
         .collect();
-    for threads in [1, 2, 5] {
-        let cpu = Cpu::with_threads(threads).unwrap();
-        assert!(dataset.run(&cpu, &indices, &how(9), DType::F32) == alone);
+    for on in alike() {
+        assert!(dataset.run(&on, &indices, &how(9), DType::F32) == alone);
     }
-    assert!(dataset.run(&cpu, &indices, &how(10), DType::F32) != alone);
+    assert!(dataset.run(&device, &indices, &how(10), DType::F32) != alone);
 }
 
 /// Of 9,000 draws, each of the 9 places occurs 1,000 times and a flip 4,500 times, within 5
@@ -230,13 +225,13 @@ fn the_cut_of_a_batch_does_not_show() {
 #[test]
 fn places_and_flips_are_uniform() {
     let dataset = Dataset { size: [1, 2, 1], bytes: [10, 20].repeat(IMAGES) };
-    let cpu = Cpu::serial();
+    let Some(device) = backends().pop() else { return };
     let (mut inside, mut mirrored) = (0, 0);
     for step in 0..9000 {
         let draw = Some(Draw { key: Key([1, 2]), step });
         let crop = Crop::Pad { by: 1 };
         let how = Augment { crop, flip: Flip::Horizontal, draw, ..Augment::normalise(BYTES) };
-        match dataset.run(&cpu, &[5], &how, DType::F32)[..] {
+        match dataset.run(&device, &[5], &how, DType::F32)[..] {
             [10.0, 20.0] => inside += 1,
             [20.0, 10.0] => (inside, mirrored) = (inside + 1, mirrored + 1),
             [_, 0.0] | [0.0, _] => {}
@@ -249,12 +244,12 @@ fn places_and_flips_are_uniform() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let cpu = Cpu::serial();
-    let zeros = |dtype, shape: &[usize]| Tensor::zeros(&cpu, dtype, Shape::new(shape)).unwrap();
+    let Some(device) = backends().pop() else { return };
+    let zeros = |dtype, shape: &[usize]| Tensor::zeros(&device, dtype, Shape::new(shape)).unwrap();
     let images = zeros(DType::U8, &[3, 4, 5, 2]);
     let first = zeros(DType::U32, &[1]);
     let scale = Augment::normalise(Normalisation::Scale);
-    let refused = |images: &Tensor<Cpu>, indices: &Tensor<Cpu>, how: Augment| {
+    let refused = |images: &Tensor<Device>, indices: &Tensor<Device>, how: Augment| {
         augment(images, indices, &how, DType::F32).unwrap_err()
     };
     let error = refused(&zeros(DType::F32, &[3, 4, 5, 2]), &first, scale);
@@ -264,7 +259,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(error, Error::DType { .. }));
     assert!(matches!(refused(&zeros(DType::U8, &[3, 4, 5]), &first, scale), Error::Shape { .. }));
     assert!(matches!(refused(&images, &zeros(DType::U32, &[1, 1]), scale), Error::Shape { .. }));
-    let indices = Tensor::from_slice(&cpu, [2], &[2u32, 3]).unwrap();
+    let indices = Tensor::from_slice(&device, [2], &[2u32, 3]).unwrap();
     let error = refused(&images, &indices, scale);
     assert!(matches!(error, Error::Index { position: 1, found: 3, bound: 3, .. }));
     for shape in [[3, 4, 5, 5], [3, 4, 5, 0], [3, 0, 5, 1], [3, 1, 65_536, 1]] {

@@ -1,15 +1,16 @@
 //! `y = f(gamma (x - mean) / sqrt(variance + epsilon) + beta)`, its statistics and its gradients.
 
-use nasrl_tensor::cpu::Buffer;
 use nasrl_tensor::ops::{
     Activation, BatchNorm, BatchNormBackend, Moments, Rows, Upstream, batch_norm,
     batch_norm_backward, batch_norm_inference,
 };
-use nasrl_tensor::{Cpu, DType, Error, Memory, Tensor};
+use nasrl_tensor::{DType, Error, Memory, Tensor};
 use nasrl_tests::{
-    FLOATS, Inputs, Tolerance, assert_close, assert_equal, backends, finite_difference, rounded,
-    tensor, values,
+    FLOATS, Inputs, Tolerance, assert_close, assert_equal, finite_difference, rounded, tensor,
+    values,
 };
+
+use crate::{Device, alike, backends};
 
 const F32: DType = DType::F32;
 
@@ -56,7 +57,7 @@ fn reference(norm: &BatchNorm, x: &[f64], parameters: &[f64]) -> Reference {
     all
 }
 
-fn fresh(backend: &Cpu, channels: usize) -> Tensor<Cpu> {
+fn fresh(backend: &Device, channels: usize) -> Tensor<Device> {
     let running: Vec<f32> = (0..2 * channels).map(|i| (i / channels) as f32).collect();
     tensor(backend, F32, [2, channels], &running)
 }
@@ -221,7 +222,7 @@ fn half_precision_gradients_are_those_of_f32_rounded() {
             let x = tensor(&backend, dtype, [rows, channels], &x);
             let dy = tensor(&backend, dtype, [rows, channels], &dy);
             let parameters = tensor(&backend, F32, [2, channels], &parameters);
-            let gradients = |x: &Tensor<Cpu>, dy: &Tensor<Cpu>| {
+            let gradients = |x: &Tensor<Device>, dy: &Tensor<Device>| {
                 let mut running = fresh(&backend, channels);
                 let (_, normalizer) = batch_norm(&norm, x, &parameters, &mut running).unwrap();
                 batch_norm_backward(&norm, x, dy, &normalizer).unwrap()
@@ -285,7 +286,7 @@ fn blocks_of_rows_make_the_whole_batch() {
             backend.write(&values[start * channels..][..rows * channels], &mut buffer).unwrap();
             buffer
         };
-        let read = |buffer: &Buffer, length: usize| {
+        let read = |buffer: &<Device as Memory>::Buffer, length: usize| {
             let mut values = vec![0.0; length];
             backend.read(buffer, &mut values).unwrap();
             values
@@ -355,30 +356,29 @@ fn blocks_of_rows_make_the_whole_batch() {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
+fn backends_that_are_alike_give_the_same_bits() {
     let (rows, channels) = (20_011, 7);
     let mut inputs = Inputs::new(8);
     let (x, dy) = (inputs.uniform(rows * channels), inputs.uniform(rows * channels));
     let norm = BatchNorm { activation: Some(Activation::Relu), ..BatchNorm::new(channels) };
-    let results = [1, 2, 5].map(|threads| {
-        let cpu = Cpu::with_threads(threads).unwrap();
-        let [x, dy] = [&x, &dy].map(|v| tensor(&cpu, F32, [rows, channels], v));
-        let parameters = tensor(&cpu, F32, [2, channels], &[0.5; 14]);
-        let mut running = fresh(&cpu, channels);
+    let results = |on: &Device| {
+        let [x, dy] = [&x, &dy].map(|v| tensor(on, F32, [rows, channels], v));
+        let parameters = tensor(on, F32, [2, channels], &[0.5; 14]);
+        let mut running = fresh(on, channels);
         let (y, normalizer) = batch_norm(&norm, &x, &parameters, &mut running).unwrap();
         let (dx, gradients) = batch_norm_backward(&norm, &x, &dy, &normalizer).unwrap();
         [y, running, dx, gradients].map(|tensor| values(&tensor))
-    });
-    assert_eq!(results[0], results[1]);
-    assert_eq!(results[0], results[2]);
+    };
+    let results: Vec<_> = alike().iter().map(results).collect();
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let cpu = Cpu::serial();
-    let zeros = |dtype, shape: [usize; 2]| Tensor::zeros(&cpu, dtype, shape).unwrap();
+    let Some(device) = backends().pop() else { return };
+    let zeros = |dtype, shape: [usize; 2]| Tensor::zeros(&device, dtype, shape).unwrap();
     let norm = BatchNorm::new(3);
-    let refused = |norm: BatchNorm, x: &Tensor<Cpu>, parameters: &Tensor<Cpu>| {
+    let refused = |norm: BatchNorm, x: &Tensor<Device>, parameters: &Tensor<Device>| {
         batch_norm(&norm, x, parameters, &mut zeros(F32, [2, 3])).unwrap_err()
     };
     let (x, parameters) = (zeros(DType::BF16, [4, 3]), zeros(F32, [2, 3]));
@@ -396,7 +396,7 @@ fn what_does_not_fit_is_refused() {
         let norm = BatchNorm { momentum, ..norm };
         assert!(matches!(refused(norm, &x, &parameters), Error::Parameter { .. }));
     }
-    let backward = |dy: &Tensor<Cpu>, normalizer: &Tensor<Cpu>| {
+    let backward = |dy: &Tensor<Device>, normalizer: &Tensor<Device>| {
         batch_norm_backward(&norm, &x, dy, normalizer).unwrap_err()
     };
     let normalizer = zeros(F32, [4, 3]);

@@ -10,7 +10,7 @@ use crate::{Device, backends};
 const OPERANDS: [Operand; 2] = [Operand::Plain, Operand::Transposed];
 
 /// `[m, n, k]`: single elements, primes, one past every tile, the controller's and a dense layer.
-const EXTENTS: [[usize; 3]; 9] = [
+const EXTENTS: [[usize; 3]; 10] = [
     [1, 1, 1],
     [3, 5, 7],
     [1, 128, 64],
@@ -20,6 +20,7 @@ const EXTENTS: [[usize; 3]; 9] = [
     [7, 16, 144],
     [97, 101, 103],
     [300, 96, 40],
+    [88, 72, 104],
 ];
 
 struct Problem {
@@ -97,6 +98,28 @@ fn integers_are_exact_in_every_layout() {
     }
 }
 
+/// Enough for the largest tiles of every backend.
+#[test]
+fn large_products_are_exact() {
+    let Some(backend) = backends().pop() else { return };
+    let extents @ [m, n, _] = [1928, 2304, 40];
+    let mut inputs = Inputs::new(23);
+    let problem = Problem::new(extents, |len| inputs.integers(len, 3));
+    let expected = problem.reference();
+    for (layout, dtype) in [
+        ([Operand::Plain, Operand::Plain], DType::BF16),
+        ([Operand::Plain, Operand::Transposed], DType::BF16),
+        ([Operand::Transposed, Operand::Plain], DType::F16),
+        ([Operand::Transposed, Operand::Transposed], DType::F16),
+        ([Operand::Plain, Operand::Plain], DType::F32),
+    ] {
+        let [a, b] = problem.operands(&backend, dtype, layout);
+        let mut c = Tensor::zeros(&backend, DType::F32, [m, n]).unwrap();
+        matmul_add(&a, layout[0], &b, layout[1], &mut c).unwrap();
+        assert_equal(&format!("{dtype} {layout:?}"), &c.to_vec().unwrap(), &expected);
+    }
+}
+
 #[test]
 fn random_values_are_within_the_error_of_their_sums() {
     let mut inputs = Inputs::new(22);
@@ -119,8 +142,8 @@ fn random_values_are_within_the_error_of_their_sums() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let backend = &backends()[0];
-    let zeros = |dtype, shape: [usize; 2]| Tensor::zeros(backend, dtype, shape).unwrap();
+    let Some(backend) = backends().pop() else { return };
+    let zeros = |dtype, shape: [usize; 2]| Tensor::zeros(&backend, dtype, shape).unwrap();
     let (a, b) = (zeros(DType::F32, [2, 3]), zeros(DType::F32, [4, 5]));
     let error = matmul(&a, Operand::Plain, &b, Operand::Plain).unwrap_err();
     assert!(matches!(error, Error::ShapeMismatch { op: "matmul", .. }));

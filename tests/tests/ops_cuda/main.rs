@@ -6,6 +6,10 @@ mod activation;
 mod add;
 #[path = "../ops/attention.rs"]
 mod attention;
+#[path = "../ops/augment.rs"]
+mod augment;
+#[path = "../ops/batch_norm.rs"]
+mod batch_norm;
 #[path = "../ops/bernoulli.rs"]
 mod bernoulli;
 #[path = "../ops/bias.rs"]
@@ -22,6 +26,8 @@ mod cross_entropy;
 mod dropout;
 #[path = "../ops/embedding.rs"]
 mod embedding;
+#[path = "../ops/global_average_pool.rs"]
+mod global_average_pool;
 #[path = "../ops/lstm_cell.rs"]
 mod lstm_cell;
 #[path = "../ops/matmul.rs"]
@@ -32,6 +38,8 @@ mod memory;
 mod optimizer;
 #[path = "../ops/pad.rs"]
 mod pad;
+#[path = "../ops/pool.rs"]
+mod pool;
 #[path = "../ops/softmax.rs"]
 mod softmax;
 

@@ -2,8 +2,8 @@ use std::marker::PhantomData;
 
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
 
+use super::memory_pool::Allocation;
 use super::module::Access;
-use super::pool::Allocation;
 use crate::{DType, Element};
 
 /// Elements of one dtype in a GPU's memory, for use on one stream.
@@ -77,5 +77,12 @@ impl Buffer {
         self.bytes(len);
         let (pointer, stream) = (self.memory.pointer, self.memory.stream.cu_stream());
         Argument { pointer, stream, dtype: self.dtype, access, buffer: PhantomData }
+    }
+}
+
+impl Argument<'_> {
+    /// A null pointer that a kernel is to read nothing from.
+    pub(super) fn null(dtype: DType, stream: CUstream) -> Self {
+        Argument { pointer: 0, stream, dtype, access: Access::Read, buffer: PhantomData }
     }
 }

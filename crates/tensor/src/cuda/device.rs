@@ -9,8 +9,8 @@ use cudarc::driver::CudaContext;
 use super::cache::KernelCache;
 use super::compiler::Compiler;
 use super::driver::{During, device_count};
+use super::memory_pool::Pool;
 use super::module::{Module, Table};
-use super::pool::Pool;
 use crate::{Error, Result};
 
 /// What the streams on a GPU share.

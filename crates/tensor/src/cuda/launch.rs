@@ -7,7 +7,7 @@ use cudarc::driver::result;
 
 use super::buffer::Argument;
 use super::driver::During;
-use super::module::Kernel;
+use super::module::{Elements, Kernel};
 use super::{Cuda, Launches};
 use crate::{Error, Result};
 
@@ -69,7 +69,11 @@ impl Cuda {
         {
             assert_eq!(argument.access, parameter.access, "{}: {index}", declaration.name);
             self.check_stream(argument.stream)?;
-            let expected = parameter.dtype.unwrap_or(*variant.get_or_insert(argument.dtype));
+            let expected = match parameter.elements {
+                Elements::OfVariant => *variant.get_or_insert(argument.dtype),
+                Elements::Of(dtype) => dtype,
+                Elements::Any => argument.dtype,
+            };
             if argument.dtype != expected {
                 let (op, found) = (declaration.name, argument.dtype);
                 return Err(Error::DType { op, found, expected: "the type of the kernel" });

@@ -1,6 +1,7 @@
 use bytemuck::NoUninit;
 use cudarc::driver::result;
 
+use super::buffer::Argument;
 use super::driver::During;
 use super::launch::Grid;
 use super::module::kernels;
@@ -113,6 +114,11 @@ impl Cuda {
         let bytes = len.saturating_mul(dtype.size());
         let memory = self.device.pool.allocate(&self.stream, bytes)?;
         Ok(Buffer::new(dtype, len, memory))
+    }
+
+    /// What a kernel takes where its operand is optional and there is none: a null pointer.
+    pub(super) fn absent(&self, dtype: DType) -> Argument<'static> {
+        Argument::null(dtype, self.stream.cu_stream())
     }
 
     /// The address of a buffer of this stream, whose context is bound to the thread then.

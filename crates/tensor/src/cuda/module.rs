@@ -26,7 +26,7 @@ use crate::{DType, Error, Result};
 /// ```
 ///
 /// The entry points of `bias` are `bias_f32`, `bias_bf16` and `bias_f16`; `T` is the type that one
-/// is named after, and a parameter's type is that of its buffer.
+/// is named after, and a parameter's type is that of its buffer. `any` leaves the type open.
 macro_rules! kernels {
     ($source:path { $(
         $constant:ident: $name:ident $(<$($variant:ident),+>)?
@@ -50,7 +50,7 @@ macro_rules! kernels {
                     )),+)?],
                     parameters: &[$($crate::cuda::module::Parameter {
                         access: $crate::cuda::module::access!($access),
-                        dtype: $crate::cuda::module::parameter!($element),
+                        elements: $crate::cuda::module::parameter!($element),
                     }),+],
                     geometry: size_of::<$geometry>(),
                 },
@@ -81,10 +81,13 @@ pub(super) use element;
 
 macro_rules! parameter {
     (T) => {
-        None
+        $crate::cuda::module::Elements::OfVariant
+    };
+    (any) => {
+        $crate::cuda::module::Elements::Any
     };
     ($element:ident) => {
-        Some($crate::cuda::module::element!($element))
+        $crate::cuda::module::Elements::Of($crate::cuda::module::element!($element))
     };
 }
 pub(super) use parameter;
@@ -121,8 +124,18 @@ pub(super) struct Declaration {
 #[derive(Clone, Copy)]
 pub(super) struct Parameter {
     pub(super) access: Access,
-    /// The elements' type; `None` is that of the variant.
-    pub(super) dtype: Option<DType>,
+    pub(super) elements: Elements,
+}
+
+/// What a pointer points at.
+#[derive(Clone, Copy)]
+pub(super) enum Elements {
+    /// The type that the entry point is named after.
+    OfVariant,
+    /// This type.
+    Of(DType),
+    /// What the geometry says.
+    Any,
 }
 
 /// What a kernel does with a buffer.
