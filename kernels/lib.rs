@@ -27,6 +27,7 @@ pub const HEADERS: &[Source] = &[
     header!("function.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
+    header!("pieces.cuh"),
     header!("prelude.cuh"),
     header!("reduce.cuh"),
     header!("rows.cuh"),

@@ -31,6 +31,7 @@ mod module;
 mod nvrtc;
 mod optimizer;
 mod pad;
+mod pieces;
 mod pool;
 mod rows;
 mod softmax;
