@@ -28,6 +28,7 @@ pub const HEADERS: &[Source] = &[
     header!("images.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
+    header!("pieces.cuh"),
     header!("prelude.cuh"),
     header!("product.cuh"),
     header!("reduce.cuh"),

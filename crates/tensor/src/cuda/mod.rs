@@ -37,6 +37,7 @@ mod module;
 mod nvrtc;
 mod optimizer;
 mod pad;
+mod pieces;
 mod pool;
 mod product;
 mod rows;
