@@ -1,0 +1,86 @@
+//! What the emulator remembers about the work it executed.
+
+/// One execution of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The name of its program, as given to `nvrtcCreateProgram`.
+    pub module: String,
+    /// The device.
+    pub device: usize,
+    /// Blocks in x, y and z.
+    pub grid: [u32; 3],
+    /// Threads of a block in x, y and z.
+    pub block: [u32; 3],
+    /// Dynamic shared memory of a block in bytes.
+    pub shared: u32,
+    /// What it did; present with [`crate::Options::count`].
+    pub counters: Option<Counters>,
+}
+
+/// A `__global__` function of a module that was compiled or loaded in this process.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kernel {
+    /// The name of the program, as given to `nvrtcCreateProgram`.
+    pub module: String,
+    /// The kernel's name as `cuModuleGetFunction` knows it.
+    pub kernel: String,
+    /// How often it was executed to its end.
+    pub executed: u64,
+}
+
+/// An explanation of an error, also of one that the host never looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The `CUresult` that the host sees, or will see.
+    pub status: u32,
+    /// The kernel that was running, if one was.
+    pub kernel: Option<String>,
+    /// What is wrong and where: thread, block and source line for errors of kernels.
+    pub text: String,
+}
+
+/// What all threads of a launch did together. Warp-level figures group the lanes of a warp by
+/// source instruction; widths are those of the instrumented C++ accesses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// `mma` and `wgmma` instructions, counted once a warp.
+    pub mma: u64,
+    /// Multiply-adds of these instructions.
+    pub mma_multiply_adds: u64,
+    /// Bytes that threads loaded from global memory.
+    pub global_bytes_read: u64,
+    /// Bytes that threads stored to global memory.
+    pub global_bytes_written: u64,
+    /// Sectors of 32 bytes that the warps' loads touched, counted once a warp instruction.
+    pub global_sectors_read: u64,
+    /// Sectors of 32 bytes that the warps' stores touched, counted once a warp instruction.
+    pub global_sectors_written: u64,
+    /// Accesses to global memory by width: 1, 2, 4, 8 and 16 bytes.
+    pub global_widths: [u64; 5],
+    /// Accesses to shared memory by width: 1, 2, 4, 8 and 16 bytes.
+    pub shared_widths: [u64; 5],
+    /// Passes that warps' accesses to shared memory needed.
+    pub shared_passes: u64,
+    /// Those passes beyond the least possible for the widths: bank conflicts.
+    pub shared_bank_conflicts: u64,
+}
+
+impl Counters {
+    /// Adds what other threads of the launch did.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.mma += other.mma;
+        self.mma_multiply_adds += other.mma_multiply_adds;
+        self.global_bytes_read += other.global_bytes_read;
+        self.global_bytes_written += other.global_bytes_written;
+        self.global_sectors_read += other.global_sectors_read;
+        self.global_sectors_written += other.global_sectors_written;
+        self.shared_passes += other.shared_passes;
+        self.shared_bank_conflicts += other.shared_bank_conflicts;
+        for i in 0..self.global_widths.len() {
+            self.global_widths[i] += other.global_widths[i];
+            self.shared_widths[i] += other.shared_widths[i];
+        }
+    }
+}
