@@ -23,9 +23,7 @@ DEV f32 to_f32(f32 value) { return value; }
 DEV f32 to_f32(bf16 value) { return __uint_as_float((u32)value.bits << 16); }
 DEV f32 to_f32(f16 value) {
 #ifdef CUDA_EMU
-    _Float16 half;
-    __builtin_memcpy(&half, &value, sizeof half);
-    return half;
+    return __emu_h2f(value.bits);
 #else
     f32 wide;
     asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(value.bits));
@@ -48,8 +46,7 @@ template <> DEV bf16 from_f32<bf16>(f32 value) {
 template <> DEV f16 from_f32<f16>(f32 value) {
     f16 narrow;
 #ifdef CUDA_EMU
-    _Float16 half = (_Float16)value;
-    __builtin_memcpy(&narrow, &half, sizeof half);
+    narrow.bits = __emu_f2h(value);
 #else
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow.bits) : "f"(value));
 #endif
@@ -131,26 +128,9 @@ template <> DEV void mma<bf16>(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)
 #endif
 }
 
-#ifdef CUDA_EMU
-// Two f16 as the sum of two pairs of bf16, exactly: 8 and the other 3 bits of each.
-DEV void split(u32 pair, u32& upper, u32& lower) {
-    upper = lower = 0;
-    for (int half = 0; half < 2; ++half) {
-        f16 bits = {(u16)(pair >> 16 * half)};
-        f32 value = to_f32(bits);
-        bf16 most = from_f32<bf16>(value);
-        upper |= (u32)most.bits << 16 * half;
-        lower |= (u32)from_f32<bf16>(value - to_f32(most)).bits << 16 * half;
-    }
-}
-#endif
-
 template <> DEV void mma<f16>(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)[2]) {
 #ifdef CUDA_EMU
-    u32 a_parts[2][4], b_parts[2][2];
-    for (int i = 0; i < 4; ++i) split(a[i], a_parts[0][i], a_parts[1][i]);
-    for (int i = 0; i < 2; ++i) split(b[i], b_parts[0][i], b_parts[1][i]);
-    for (int i = 0; i < 4; ++i) __emu_mma_bf16(sums, a_parts[i / 2], b_parts[i % 2], sums);
+    __emu_mma_f16(sums, a, b, sums);
 #else
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
                  "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"

@@ -5,12 +5,14 @@
 //! what they check.
 
 mod counting;
+mod emulated;
 mod floats;
 mod gpu;
 mod inputs;
 mod tolerance;
 
 pub use counting::Counting;
+pub use emulated::emulated;
 pub use floats::{FLOATS, elements, rounded, tensor, values};
 pub use gpu::gpus;
 pub use inputs::{Inputs, finite_difference};

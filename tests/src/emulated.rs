@@ -1,0 +1,33 @@
+use std::sync::OnceLock;
+
+use nasrl_cuda_emulator::{Error, Options, install};
+use nasrl_tensor::Cuda;
+use nasrl_tensor::cuda::{CudaOptions, KernelCache, Launches};
+
+/// The emulated GPU of this process, or nothing, which it says once, on a machine that the emulator
+/// is not for. Launches are awaited, so that an error names its kernel.
+///
+/// # Panics
+/// If the emulator cannot be installed, for want of a C++ compiler for example, or the process has
+/// used a driver before.
+pub fn emulated() -> Vec<Cuda> {
+    static GPU: OnceLock<Option<Cuda>> = OnceLock::new();
+    GPU.get_or_init(first).iter().cloned().collect()
+}
+
+#[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]
+fn first() -> Option<Cuda> {
+    match install(&Options::default()) {
+        Ok(_) => {
+            // What the emulator compiles, it caches itself.
+            let cache = KernelCache::Nowhere;
+            let options = CudaOptions { ordinal: 0, launches: Launches::Awaited, cache };
+            Some(Cuda::with_options(&options).expect("an emulated GPU"))
+        }
+        Err(error @ Error::Unsupported) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}

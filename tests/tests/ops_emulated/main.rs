@@ -1,0 +1,21 @@
+//! The operations' tests on the CUDA backend, whose kernels run on the emulator: host code and
+//! kernels are those of a GPU, the driver and NVRTC are not.
+
+#[path = "../ops_cuda/operations.rs"]
+mod operations;
+
+use nasrl_tensor::Cuda;
+
+/// What the backends of this program are.
+type Device = Cuda;
+
+/// The emulated GPU.
+fn backends() -> Vec<Device> {
+    nasrl_tests::emulated()
+}
+
+/// Two streams of the emulated GPU, which give the same bits.
+fn alike() -> Vec<Device> {
+    let gpus = backends().into_iter();
+    gpus.flat_map(|gpu| [gpu.new_stream().expect("a stream"), gpu]).collect()
+}
