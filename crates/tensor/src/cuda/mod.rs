@@ -19,6 +19,7 @@ mod clip;
 mod columns;
 mod compiler;
 mod concat;
+mod conv2d;
 mod cross_entropy;
 mod device;
 mod draw;
@@ -52,6 +53,7 @@ use cudarc::driver::sys::CUstream;
 
 pub use buffer::Buffer;
 pub use cache::KernelCache;
+pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 pub use survey::{Gpu, Survey};
 
