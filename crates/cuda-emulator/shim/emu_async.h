@@ -18,17 +18,17 @@ EMU_OWN Copies& copies();
 
 EMU_OWN void __emu_cp_async(void* shared, const void* global, unsigned bytes, unsigned valid) {
     if (((size_t)shared | (size_t)global) & (bytes - 1))
-        EMU_TRAP(EMU_MISALIGNED_STATUS, "cp.async: misaligned address");
-    EMU_ACCESS_BY_CALLER(shared, bytes, EMU_WRITE | EMU_ASYNC);
-    if (valid) EMU_ACCESS_BY_CALLER(global, valid, EMU_READ);
+        EMU_TRAP_AT_CALLER(EMU_MISALIGNED_STATUS, "cp.async: misaligned address");
+    EMU_ACCESS_AT_CALLER(shared, bytes, EMU_WRITE | EMU_ASYNC);
+    if (valid) EMU_ACCESS_AT_CALLER(global, valid, EMU_READ);
     auto& q = __emu::copies();
-    if (q.count == 512) EMU_TRAP(EMU_FAILED_STATUS, "cp.async: too many copies in flight");
+    if (q.count == 512) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "cp.async: too many copies in flight");
     memset(shared, 0xff, bytes);
     q.entries[q.count++] = {shared, global, bytes, valid};
 }
 EMU_OWN void __emu_cp_commit() {
     auto& q = __emu::copies();
-    if (q.groups == 64) EMU_TRAP(EMU_FAILED_STATUS, "cp.async: too many groups in flight");
+    if (q.groups == 64) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "cp.async: too many groups in flight");
     q.group_end[q.groups++] = q.count;
 }
 // Waits until at most `keep` groups are in flight.
@@ -38,7 +38,7 @@ EMU_OWN void __emu_cp_wait(unsigned keep) {
     unsigned done = q.groups - keep, end = q.group_end[done - 1];
     for (unsigned i = 0; i < end; i++) {
         auto& c = q.entries[i];
-        EMU_ACCESS_BY_CALLER(c.to, c.bytes, EMU_WRITE | EMU_PROXY);
+        EMU_ACCESS_AT_CALLER(c.to, c.bytes, EMU_WRITE | EMU_LANDS);
         memset(c.to, 0, c.bytes);
         memcpy(c.to, c.from, c.valid);
     }

@@ -7,7 +7,7 @@ EMU_LOAD(__ldg) EMU_LOAD(__ldca) EMU_LOAD(__ldcg) EMU_LOAD(__ldcs) EMU_LOAD(__ld
 EMU_STORE(__stwb) EMU_STORE(__stcg) EMU_STORE(__stcs) EMU_STORE(__stwt)
 
 template <class T, class F> EMU_OWN T __emu_update(T* p, F f) {
-    EMU_ACCESS_BY_CALLER(p, sizeof(T), EMU_WRITE | EMU_ATOMIC);
+    EMU_ACCESS_AT_CALLER(p, sizeof(T), EMU_WRITE | EMU_ATOMIC);
     T before, after;
     __atomic_load(p, &before, __ATOMIC_RELAXED);
     do after = f(before);

@@ -13,8 +13,9 @@
 #define __grid_constant__
 
 #define EMU_FN static inline
-// Code of the emulator: never instrumented. The second form may be called from the first only.
-#define EMU_OWN static __attribute__((no_sanitize("thread"), noinline))
+// Code of the emulator: never instrumented, and never cloned or split, so that its return address
+// lies in a kernel. The second form may be called from the first only.
+#define EMU_OWN static __attribute__((no_sanitize("thread"), noipa))
 #define EMU_OWN_INLINE static inline __attribute__((no_sanitize("thread")))
 
 typedef unsigned long size_t;
@@ -133,7 +134,11 @@ EMU_EXPORT const __emu::Desc* __emu_bind(const __emu_api_t* api, const __emu::De
     *end = __stop_emu_desc;
     return __start_emu_desc;
 }
-EMU_EXPORT void __emu_touch_tls() { *(volatile int*)__emu::touched = 0; }
+// The calling thread's address of a variable in the same block as all __shared__ ones.
+EMU_EXPORT void* __emu_touch_tls() {
+    *(volatile int*)__emu::touched = 0;
+    return __emu::touched;
+}
 EMU_EXPORT void __emu_entry(__emu_thread* thread, const void* thunk, void* const* arguments) {
     __emu_thread* saved = __emu_self; // the register is the caller's
     __emu_self = thread;
@@ -154,7 +159,9 @@ EMU_FN void* __emu_dyn_smem() { return __emu_self->block->shared; }
 #define EMU_ASSERT_STATUS 710
 #define EMU_MISALIGNED_STATUS 716
 #define EMU_FAILED_STATUS 719
+// From code that is inlined into a kernel, and from a function of its own called by a kernel.
 #define EMU_TRAP(status, text) __emu_api.trap(__emu_self, status, text, EMU_SITE())
+#define EMU_TRAP_AT_CALLER(status, text) __emu_api.trap(__emu_self, status, text, EMU_CALLER())
 EMU_FN void __trap() {
     EMU_TRAP(EMU_FAILED_STATUS, "__trap()");
     __builtin_unreachable();

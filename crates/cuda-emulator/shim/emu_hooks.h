@@ -10,14 +10,15 @@ enum {
     EMU_ATOMIC = 2,
     EMU_ASYNC = 4, // in flight: not readable before its wait
     EMU_PROXY = 8, // done by the copy engine: ordered by a barrier in memory
+    EMU_LANDS = 16, // the end of what was reported as EMU_ASYNC
 };
-// Things that are counted, shared with src/exec/check.rs.
-enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1 };
+// Things that are counted, shared with src/exec/count.rs.
+enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1, EMU_TALLY_GLOBAL_READ = 2 };
 
 // From code that is inlined into a kernel, and from a function of its own called by a kernel.
 #define EMU_ACCESS(p, n, kind) \
     ((void)(__emu_instrumented && (__emu_api.access(__emu_self, (size_t)(p), n, kind, EMU_SITE()), 0)))
-#define EMU_ACCESS_BY_CALLER(p, n, kind) \
+#define EMU_ACCESS_AT_CALLER(p, n, kind) \
     ((void)(__emu_instrumented && (__emu_api.access(__emu_self, (size_t)(p), n, kind, EMU_CALLER()), 0)))
 // Counted once a warp.
 #define EMU_TALLY(what, n) \

@@ -86,30 +86,31 @@ EMU_OWN void run(const __emu_block* block, TmaCopy& copy) {
 } // namespace __emu
 
 EMU_OWN void __emu_mbar_init(__emu_u64* barrier, unsigned count) {
-    EMU_ACCESS_BY_CALLER(barrier, 8, EMU_WRITE | EMU_ATOMIC);
+    EMU_ACCESS_AT_CALLER(barrier, 8, EMU_WRITE | EMU_ATOMIC);
     __emu::Mbarrier m{};
     m.expected = m.pending = count;
     memcpy(barrier, &m, 8);
 }
 // An arrival that also expects `bytes` of copies.
 EMU_OWN void __emu_mbar_arrive(__emu_u64* barrier, unsigned bytes) {
-    EMU_ACCESS_BY_CALLER(barrier, 8, EMU_WRITE | EMU_ATOMIC);
+    EMU_ACCESS_AT_CALLER(barrier, 8, EMU_WRITE | EMU_ATOMIC);
     __emu::Mbarrier m;
     memcpy(&m, barrier, 8);
-    if (m.pending == 0) EMU_TRAP(EMU_FAILED_STATUS, "mbarrier: more arrivals than expected");
+    if (m.pending == 0) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "mbarrier: more arrivals than expected");
     m.pending--;
     m.bytes += (int)bytes;
     memcpy(barrier, &m, 8);
     __emu::complete(barrier);
 }
 EMU_OWN bool __emu_mbar_try_wait(__emu_u64* barrier, unsigned parity) {
-    EMU_ACCESS_BY_CALLER(barrier, 8, EMU_WRITE | EMU_ATOMIC);
+    EMU_ACCESS_AT_CALLER(barrier, 8, EMU_WRITE | EMU_ATOMIC);
     auto* q = (__emu::BlockState*)__emu_self->block->user;
     for (unsigned i = 0; q && i < q->count;) {
         if (q->copies[i].barrier == barrier) {
             auto copy = q->copies[i];
             q->copies[i] = q->copies[--q->count];
-            EMU_ACCESS_BY_CALLER(copy.to, copy.bytes, EMU_WRITE | EMU_PROXY);
+            EMU_ACCESS_AT_CALLER(copy.to, copy.bytes, EMU_WRITE | EMU_PROXY | EMU_LANDS);
+            if (__emu_instrumented) __emu_api.tally(__emu_self, EMU_TALLY_GLOBAL_READ, copy.bytes);
             __emu::run(__emu_self->block, copy);
         } else
             i++;
@@ -123,13 +124,13 @@ EMU_OWN bool __emu_mbar_try_wait(__emu_u64* barrier, unsigned parity) {
 EMU_OWN void __emu_tma_load(void* shared, const void* map, __emu_u64* barrier, const int (&at)[5]) {
     auto* m = (const __emu::TensorMap*)map;
     if (m->magic != __emu::TENSOR_MAP_MAGIC)
-        EMU_TRAP(EMU_FAILED_STATUS, "TMA: not a tensor map; is it a __grid_constant__ parameter?");
-    if ((size_t)shared & 127) EMU_TRAP(EMU_MISALIGNED_STATUS, "TMA: destination not aligned to 128 bytes");
+        EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "TMA: not a tensor map; is it a __grid_constant__ parameter?");
+    if ((size_t)shared & 127) EMU_TRAP_AT_CALLER(EMU_MISALIGNED_STATUS, "TMA: destination not aligned to 128 bytes");
     unsigned bytes = m->element;
     for (int i = 0; i < m->rank; i++) bytes *= m->box[i];
     auto& q = __emu::block_state();
-    if (q.count == 256) EMU_TRAP(EMU_FAILED_STATUS, "TMA: too many copies in flight");
-    EMU_ACCESS_BY_CALLER(shared, bytes, EMU_WRITE | EMU_ASYNC | EMU_PROXY);
+    if (q.count == 256) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "TMA: too many copies in flight");
+    EMU_ACCESS_AT_CALLER(shared, bytes, EMU_WRITE | EMU_ASYNC | EMU_PROXY);
     memset(shared, 0xff, bytes);
     q.copies[q.count++] = {shared, m, {at[0], at[1], at[2], at[3], at[4]}, barrier, bytes};
 }
@@ -185,7 +186,7 @@ template <int N, class T> EMU_COLLECTIVE wgmma(const void* const* in, void* cons
 }
 EMU_OWN void issue(const Product& p, int n) {
     auto& q = thread_state()->products;
-    if (q.count == 64) EMU_TRAP(EMU_FAILED_STATUS, "wgmma: too many operations in flight");
+    if (q.count == 64) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "wgmma: too many operations in flight");
     EMU_TALLY(EMU_TALLY_MMA, 1);
     EMU_TALLY(EMU_TALLY_MULTIPLY_ADDS, (__emu_u64)16 * n * 16);
     q.entries[q.count++] = p;
@@ -204,7 +205,7 @@ template <int R> EMU_FN void __emu_wgmma_issue(float (&d)[R], const unsigned (&a
 }
 EMU_OWN void __emu_wgmma_commit() {
     auto& q = __emu::thread_state()->products;
-    if (q.groups == 32) EMU_TRAP(EMU_FAILED_STATUS, "wgmma: too many groups in flight");
+    if (q.groups == 32) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "wgmma: too many groups in flight");
     q.group_end[q.groups++] = q.count;
 }
 // Waits until at most `keep` groups are in flight; all of them have N columns and type T.

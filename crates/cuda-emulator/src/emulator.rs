@@ -175,8 +175,8 @@ impl Emulator {
 
 fn check(options: &Options) -> Result<(), Error> {
     let bad = |name, value: String, expected| Err(Error::Option { name, value, expected });
-    if options.devices > 16 {
-        return bad("devices", options.devices.to_string(), "at most 16");
+    if options.devices > 64 {
+        return bad("devices", options.devices.to_string(), "at most 64");
     }
     if !(1..=256).contains(&options.workers) {
         return bad("workers", options.workers.to_string(), "between 1 and 256");

@@ -20,9 +20,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) start: usize,
-    #[allow(dead_code)]
     pub(crate) size: usize,
-    #[allow(dead_code)]
     pub(crate) kind: Kind,
 }
 
@@ -195,15 +193,10 @@ impl Memory {
     pub(crate) fn describe(&self, address: usize) -> Option<String> {
         const NEAR: usize = 1 << 16;
         let table = self.read();
-        if let Some((&start, a)) = table.live.range(..=address).next_back() {
-            let offset = address - start;
-            if offset < a.size {
-                return Some(format!("{offset} bytes into a live buffer of {} bytes", a.size));
-            }
-            if offset < a.size + NEAR {
-                let past = offset - a.size;
-                return Some(format!("{past} bytes past the end of a buffer of {} bytes", a.size));
-            }
+        let below = table.live.range(..=address).next_back();
+        let below = below.map(|(&start, a)| (address - start, a.size));
+        if let Some((offset, size)) = below.filter(|(offset, size)| offset < size) {
+            return Some(format!("{offset} bytes into a live buffer of {size} bytes"));
         }
         let within =
             |&&(start, a): &&(usize, Allocation)| address >= start && address - start < a.size;
@@ -211,9 +204,11 @@ impl Memory {
             let offset = address - start;
             return Some(format!("{offset} bytes into a freed buffer of {} bytes", a.size));
         }
-        let (&start, a) = table.live.range(address..).next()?;
-        (start - address < NEAR)
-            .then(|| format!("{} bytes before a buffer of {} bytes", start - address, a.size))
+        let past = below.map(|(offset, size)| (offset - size, "past the end of", size));
+        let above = table.live.range(address..).next();
+        let before = above.map(|(&start, a)| (start - address, "before", a.size));
+        let (distance, side, size) = past.into_iter().chain(before).min()?;
+        (distance < NEAR).then(|| format!("{distance} bytes {side} a buffer of {size} bytes"))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {

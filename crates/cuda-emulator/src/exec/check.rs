@@ -1,53 +1,207 @@
-//! What instrumented kernels report.
+//! What instrumented kernels report: every load and store, before it happens. In checked mode each
+//! is looked up; with counting each is counted.
 
 use super::Grid;
-use super::worker::{Thread, Worker};
+use super::count::{Counter, Sample};
+use super::fault::{Trap, current_grid, fail};
+use super::shadow::{Access, Accessor, Shadow};
+use super::worker::{Block, Thread, Worker};
 use crate::emulator::emulator;
+use crate::memory::Kind;
 use crate::options::Options;
 use crate::records::Counters;
+use crate::status::Status;
+
+/// Kinds of access, as bits; the shim's EMU_WRITE and so on.
+pub(crate) const WRITE: u32 = 1;
+pub(crate) const ATOMIC: u32 = 2;
+/// An asynchronous copy was issued: the memory must not be read before the copy is waited for.
+pub(crate) const ASYNC: u32 = 4;
+/// Done by the copy engine: ordered by an mbarrier, which is not tracked.
+pub(crate) const PROXY: u32 = 8;
+/// An asynchronous copy arrives, which was counted when it was issued.
+pub(crate) const LANDS: u32 = 16;
 
 /// Watches the accesses of a worker's blocks.
 #[derive(Debug)]
-pub(crate) struct Checker {}
+pub(crate) struct Checker {
+    checked: bool,
+    counted: bool,
+    shadow: Shadow,
+    counter: Counter,
+}
+
+/// What an address belongs to.
+enum Place {
+    /// Parts of the emulator that kernels read as variables, and a thread's own stack.
+    Own,
+    Dynamic(usize),
+    Static(usize),
+    Global,
+    /// The module's variables and literals.
+    Module,
+    /// None of these; the text says what is wrong.
+    Wrong(&'static str),
+}
 
 impl Checker {
-    pub(crate) fn new(_options: &Options) -> Self {
-        Self {}
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            checked: options.checked,
+            counted: options.count,
+            shadow: Shadow::default(),
+            counter: Counter::default(),
+        }
     }
 
-    pub(crate) fn begin_grid(&mut self, _grid: &Grid) {}
+    pub(crate) fn begin_grid(&mut self, _grid: &Grid) {
+        self.counter.clear();
+    }
 
-    pub(crate) fn begin_block(&mut self, _dynamic: usize, _fixed: usize) {}
+    /// Forgets what earlier blocks wrote to shared memory of these sizes.
+    pub(crate) fn begin_block(&mut self, dynamic: usize, fixed: usize) {
+        if self.checked {
+            self.shadow.begin_block(dynamic, fixed);
+        }
+    }
 
-    pub(crate) fn end_block(&mut self) {}
+    /// All threads of the block are at a barrier, or at their end.
+    pub(crate) fn barrier(&mut self) {
+        if self.counted {
+            self.counter.flush();
+        }
+    }
 
+    /// What the worker's blocks did.
     pub(crate) fn end_grid(&mut self) -> Counters {
-        Counters::default()
+        self.counter.take()
     }
 }
 
-/// An access of a kernel to memory.
+/// An access of a kernel to memory. Does not return if it is wrong.
 ///
 /// # Safety
 /// `t` is the running thread.
-pub(crate) unsafe extern "C" fn access(_: *mut Thread, _: usize, _: u32, _: u32, _: usize) {}
+pub(crate) unsafe extern "C" fn access(
+    t: *mut Thread,
+    address: usize,
+    size: u32,
+    kind: u32,
+    site: usize,
+) {
+    // SAFETY: by contract; the kernel holds no reference to the worker.
+    let (worker, i) = unsafe { (&mut *(*t).worker, (*t).linear as usize) };
+    let place = locate(worker, i, address, size as usize);
+    if worker.checker.checked
+        && let Err(trap) = check(worker, i, &place, &Access { address, size, kind, site })
+    {
+        fail(worker, trap);
+    }
+    if worker.checker.counted && kind & LANDS == 0 {
+        let shared = match place {
+            Place::Dynamic(offset) | Place::Static(offset) => Some(offset),
+            Place::Global => None,
+            _ => return,
+        };
+        let address = shared.unwrap_or(address);
+        let sample =
+            Sample { address, size, write: kind & WRITE != 0, shared: shared.is_some(), site };
+        let live = worker.warps[i / 32].live;
+        worker.checker.counter.add(i as u32, live, &sample);
+    }
+}
 
-/// An event that is counted.
+/// An event that is counted; the numbers are the shim's EMU_TALLY_*.
 ///
 /// # Safety
 /// `t` is the running thread.
-pub(crate) unsafe extern "C" fn tally(_: *mut Thread, _: u32, _: u64) {}
+pub(crate) unsafe extern "C" fn tally(t: *mut Thread, what: u32, amount: u64) {
+    // SAFETY: by contract; the kernel holds no reference to the worker.
+    let worker = unsafe { &mut *(*t).worker };
+    worker.checker.counter.tally(what, amount);
+}
 
 /// Where an address lies, in words, with a leading space; empty if unknown.
 pub(crate) fn describe(worker: &Worker, address: usize) -> String {
     const NEAR: usize = 4096;
-    if let Some(text) = emulator().memory.describe(address) {
-        return format!(" ({text})");
-    }
     let (start, length) = (worker.block.shared as usize, worker.block.shared_bytes as usize);
-    if length == 0 || address + NEAR < start || address > start + length + NEAR {
-        return String::new();
+    if length > 0 && address + NEAR >= start && address < start + length + NEAR {
+        let offset = address as isize - start as isize;
+        return format!(" (at {offset} of {length} bytes of dynamic shared memory)");
     }
-    let offset = address as isize - start as isize;
-    format!(" (at {offset} of {length} bytes of dynamic shared memory)")
+    emulator().memory.describe(address).map_or_else(String::new, |text| format!(" ({text})"))
+}
+
+fn locate(worker: &mut Worker, i: usize, address: usize, size: usize) -> Place {
+    let inside = |start: usize, length: usize| {
+        address.wrapping_sub(start) < length && size <= length - (address - start)
+    };
+    let threads = worker.threads.as_ptr() as usize;
+    if inside(threads, worker.threads.len() * size_of::<Thread>())
+        || inside(&raw const worker.block as usize, size_of::<Block>())
+    {
+        return Place::Own;
+    }
+    if worker.stacks.contains(address) {
+        return match worker.stacks.owns(worker.threads[i].stack as usize, address) {
+            true => Place::Own,
+            false => Place::Wrong("the local memory of another thread"),
+        };
+    }
+    let dynamic = worker.block.shared as usize;
+    if inside(dynamic, worker.block.shared_bytes as usize) {
+        return Place::Dynamic(address - dynamic);
+    }
+    let (fixed, length) = worker.static_shared;
+    if inside(fixed, length) {
+        return Place::Static(address - fixed);
+    }
+    let (start, end) = worker.cold[i].buffer;
+    if inside(start, end - start) {
+        return Place::Global;
+    }
+    let grid = current_grid(worker);
+    if let Some(found) = emulator().memory.find(address, size) {
+        if matches!(found.kind, Kind::Device(device) if device != grid.device) {
+            return Place::Wrong("memory of another device");
+        }
+        worker.cold[i].buffer = (found.start, found.start + found.size);
+        return Place::Global;
+    }
+    if grid.function.module.contains(address) {
+        return Place::Module;
+    }
+    Place::Wrong("no memory of the kernel")
+}
+
+fn check(worker: &mut Worker, i: usize, place: &Place, access: &Access) -> Result<(), Trap> {
+    let (dynamic, offset) = match place {
+        Place::Own | Place::Global | Place::Module => return Ok(()),
+        Place::Dynamic(offset) => (true, *offset),
+        Place::Static(offset) => (false, *offset),
+        Place::Wrong(what) => {
+            let verb = if access.kind & WRITE != 0 { "write" } else { "read" };
+            let text = format!(
+                "invalid {verb} of {} bytes at {:#x}: {what}{}",
+                access.size,
+                access.address,
+                describe(worker, access.address)
+            );
+            return Err(Trap { status: Status::ILLEGAL_ADDRESS, text, site: access.site });
+        }
+    };
+    let accessor =
+        Accessor { thread: i as u32, epoch: worker.epoch, warp_epoch: worker.warps[i / 32].epoch };
+    worker.checker.shadow.check(&accessor, dynamic, offset, access).map_err(|hazard| {
+        let space = if dynamic { "dynamic" } else { "static" };
+        let mut text = format!(
+            "{}: {} bytes at offset {offset} of {space} shared memory",
+            hazard.what, access.size
+        );
+        if let Some((who, site)) = hazard.other {
+            let line = current_grid(worker).function.module.line(site);
+            text += &format!("\n    the other access is by {who} at {line}");
+        }
+        Trap::failed(text, access.site)
+    })
 }

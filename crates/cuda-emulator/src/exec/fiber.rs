@@ -123,7 +123,6 @@ impl Stacks {
     }
 
     /// Whether an address lies in stack `i`.
-    #[allow(dead_code)]
     pub(crate) fn owns(&self, i: usize, address: usize) -> bool {
         address.wrapping_sub(self.map.start + i * self.size) < self.size
     }

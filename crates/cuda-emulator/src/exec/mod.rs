@@ -3,8 +3,10 @@
 
 pub(crate) mod check;
 mod cooperative;
+mod count;
 mod fault;
 mod fiber;
+mod shadow;
 mod sync;
 mod worker;
 
@@ -192,7 +194,7 @@ fn run_block(worker: *mut Worker, index: [u32; 3]) -> Result<(), Failure> {
         // SAFETY: the module's own function for what its kernels put there.
         unsafe { end(&raw mut worker.block) };
     }
-    worker.checker.end_block();
+    worker.checker.barrier();
     let failure = worker.failure.take();
     let failure = failure.or_else(|| (worker.alive > 0).then(|| fault::deadlock(worker)));
     match failure {

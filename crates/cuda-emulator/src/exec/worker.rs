@@ -59,7 +59,6 @@ pub(crate) struct Cold {
     /// The code address from which it waits.
     pub(crate) site: usize,
     /// The global buffer that it touched last: first byte, byte behind the last.
-    #[allow(dead_code)]
     pub(crate) buffer: (usize, usize),
 }
 
@@ -358,6 +357,7 @@ impl Worker {
         }
         if id == 0 || id == BARRIERS - 1 {
             self.epoch += 1;
+            self.checker.barrier();
         }
     }
 

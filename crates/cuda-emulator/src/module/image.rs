@@ -66,13 +66,15 @@ impl Image {
 
 /// `-fstack-clash-protection`: a large frame must touch the guard page below its stack.
 /// `-fno-gnu-unique`: a module can be unloaded.
-const FLAGS: [&str; 11] = [
+/// `-fno-optimize-sibling-calls`: the return address of a call is in the kernel, for reports.
+const FLAGS: [&str; 12] = [
     "-g1",
     "-O2",
     "-fPIC",
     "-fno-exceptions",
     "-fno-rtti",
     "-fno-gnu-unique",
+    "-fno-optimize-sibling-calls",
     "-fno-strict-aliasing",
     "-fwrapv",
     "-w",

@@ -41,7 +41,12 @@ pub(crate) struct Module {
     path: PathBuf,
     base: usize,
     end: usize,
-    touch: unsafe extern "C" fn(),
+    /// Gives the calling thread's address of a variable of the shim's beside the `__shared__` ones.
+    touch: unsafe extern "C" fn() -> usize,
+    /// Where that variable lies among them.
+    touched: usize,
+    /// Bytes of them all, padding and the shim's variable included.
+    thread_bytes: usize,
     descriptors: &'static [Descriptor],
 }
 
@@ -110,7 +115,7 @@ impl Module {
                 block_end: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut Block)>(
                     symbol(handle, c"__emu_block_end")?,
                 ),
-                touch: std::mem::transmute::<*mut c_void, unsafe extern "C" fn()>(symbol(
+                touch: std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> usize>(symbol(
                     handle,
                     c"__emu_touch_tls",
                 )?),
@@ -118,6 +123,8 @@ impl Module {
                 path: path.into(),
                 base: (*map).address,
                 end: 0,
+                touched: 0,
+                thread_bytes: 0,
                 descriptors,
             };
             let mut end = module.base;
@@ -128,6 +135,7 @@ impl Module {
                 }
             });
             module.end = end;
+            module.locate_shared()?;
             Ok(module)
         }
     }
@@ -201,27 +209,36 @@ impl Module {
     /// Address and size of this CPU thread's copy of the `__shared__` variables of all kernels.
     pub(crate) fn shared_variables(&self) -> (usize, usize) {
         // SAFETY: the shim's function; it writes a variable of its own.
-        unsafe { (self.touch)() };
-        let mut range = (0, 0);
-        self.segments(|info, segment| {
-            if segment.p_type == libc::PT_TLS {
-                range = (info.dlpi_tls_data as usize, segment.p_memsz as usize);
-            }
-        });
-        range
+        (unsafe { (self.touch)() } - self.touched, self.thread_bytes)
     }
 
     /// Bytes of `__shared__` variables of all kernels together.
     pub(crate) fn shared_size(&self) -> usize {
-        /// The variable that `__emu_touch_tls` writes.
+        /// The shim's variable.
         const OWN: usize = 16;
-        let mut size = 0;
-        self.segments(|_, segment| {
-            if segment.p_type == libc::PT_TLS {
-                size = segment.p_memsz as usize;
+        self.thread_bytes - OWN
+    }
+
+    /// Finds out where thread-local variables lie.
+    fn locate_shared(&mut self) -> Result<(), String> {
+        // Another thread that loads an object at this moment makes the loader forget where this
+        // thread's variables are, until they are touched again.
+        for _ in 0..1000 {
+            // SAFETY: as in `shared_variables`.
+            let touched = unsafe { (self.touch)() };
+            let (mut start, mut length) = (0, 0);
+            self.segments(|info, segment| {
+                if segment.p_type == libc::PT_TLS {
+                    (start, length) = (info.dlpi_tls_data as usize, segment.p_memsz as usize);
+                }
+            });
+            if start != 0 {
+                (self.touched, self.thread_bytes) = (touched - start, length);
+                return Ok(());
             }
-        });
-        size.saturating_sub(OWN)
+            std::thread::yield_now();
+        }
+        Err("the loader does not say where thread-local variables are".into())
     }
 
     /// Whether an address lies in the loaded object: code, variables, literals.

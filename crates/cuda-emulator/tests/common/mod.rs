@@ -1,7 +1,8 @@
 //! What the tests of the emulator share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, LaunchConfig};
+use cudarc::driver::sys::CUresult;
+use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, LaunchConfig};
 use cudarc::nvrtc::{Ptx, result};
 use nasrl_cuda_emulator::{Emulator, Options, install};
 use std::ffi::{CStr, CString};
@@ -21,8 +22,13 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(options: &Options) -> Self {
+        Self::of(options, 0)
+    }
+
+    /// The device of that index; tests whose kernels fail take one each.
+    pub(crate) fn of(options: &Options, index: usize) -> Self {
         let emulator = install(options).expect("the emulator can be installed");
-        let context = CudaContext::new(0).expect("a device");
+        let context = CudaContext::new(index).expect("a device");
         let stream = context.new_stream().expect("a stream");
         Self { emulator, context, stream }
     }
@@ -82,4 +88,20 @@ pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     (0..count).map(|_| next()).collect()
+}
+
+/// Where a source has the mark `// LINE name`, as reports write it.
+pub(crate) fn line_of((file, text): (&str, &str), name: &str) -> String {
+    let mark = format!("// LINE {name}");
+    let line = text.lines().position(|line| line.ends_with(&mark)).expect("a marked line");
+    format!("{file}:{}", line + 1)
+}
+
+/// What became of a launch. An error of the kernel may be seen by the launch's own bookkeeping
+/// already, or by the host's next wait.
+pub(crate) fn outcome<T>(
+    launched: Result<T, DriverError>,
+    stream: &CudaStream,
+) -> Result<(), CUresult> {
+    launched.and_then(|_| stream.synchronize()).map_err(|error| error.0)
 }
