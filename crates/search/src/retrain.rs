@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use nasrl_child::data::Dataset;
-use nasrl_child::{Checkpoint, Epoch, Recipe, Test, TrainError, Trained, Training, train};
+use nasrl_child::{Checkpoint, Epoch, Recipe, Test, TrainError, Trained, Training};
 use nasrl_space::Graph;
 use nasrl_tensor::random::Key;
 
 use crate::clock::utc;
+use crate::device::Devices;
 use crate::run::{Retrained, Variant};
 use crate::{Stop, atomic_file};
 
@@ -29,7 +30,9 @@ pub struct Retraining<'a> {
     pub trial: u64,
     /// What is different from training the child of the search as the run trains.
     pub variant: &'a Variant,
-    /// How many threads train.
+    /// What trains.
+    pub devices: &'a Devices,
+    /// How many threads train on the processor.
     pub threads: usize,
     /// The file that says after every epoch where the training stands.
     pub checkpoint: &'a Path,
@@ -94,7 +97,7 @@ impl Retraining<'_> {
             ..self.training()
         };
         let started = Instant::now();
-        let trained = train(graph, recipe, dataset, training);
+        let trained = self.devices.train(graph, recipe, dataset, training);
         if let Some(source) = unwritten {
             return Err(RetrainError::Checkpoint { path: self.checkpoint.into(), source });
         }

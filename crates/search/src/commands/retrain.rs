@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nasrl_child::data::{DataError, Dataset, Split, ValidationSource};
 use nasrl_child::{Checkpoint, Recipe, TrainError};
 use nasrl_search::config::ConfigError;
+use nasrl_search::device::Device;
 use nasrl_search::problem::Problem;
 use nasrl_search::recipes::{RecipeName, stretched};
 use nasrl_search::retrain::{RetrainError, Retraining};
@@ -54,7 +55,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
-    /// How many threads train. Default: all cores.
+    /// What trains it: cpu, cuda (the first GPU), or cuda:N. Default: that of the run.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
+
+    /// How many threads train on the processor. Default: all cores.
     #[arg(long, value_name = "N", value_parser = threads())]
     threads: Option<usize>,
 
@@ -67,7 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let run = RunDirectory::open(&arguments.run).map_err(refused)?;
     let record = RunRecord::read(&arguments.run).map_err(refused)?;
     let mut config = record.config.clone();
+    config.device = arguments.device.unwrap_or(config.device);
     let problem = Problem::open(&mut config).map_err(refused)?;
+    config.device = record.config.device;
     let ledger = run.ledger().map_err(refused)?;
     run.check(&ledger, &record.config, &config, problem.space()).map_err(refused)?;
     let (Some(dataset), Some(recipe)) = (problem.dataset(), &config.recipe) else {
@@ -111,6 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         seed: config.seed,
         trial,
         variant,
+        devices: problem.devices(),
         threads: arguments.threads.unwrap_or_else(cores),
         checkpoint: &recorder.checkpoint_of(trial, variant, recipe.epochs),
     };

@@ -98,8 +98,9 @@ fn retrain_winner(
     let seed = config.seed;
     let recipe = &Recipe { epochs, ..recipe.clone() };
     let checkpoint = &recorder.checkpoint_of(trial, variant, epochs);
+    let devices = problem.devices();
     let retraining =
-        Retraining { graph, dataset, recipe, seed, trial, variant, threads, checkpoint };
+        Retraining { graph, dataset, recipe, seed, trial, variant, devices, threads, checkpoint };
     let interrupted = retraining.interrupted();
     interrupted.iter().flat_map(Checkpoint::epochs).for_each(print_epoch);
     match retraining.run(interrupted.as_ref(), stop, &mut print_epoch) {
