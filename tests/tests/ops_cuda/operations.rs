@@ -22,6 +22,7 @@ mod clip;
 mod concat;
 #[path = "../ops/conv2d.rs"]
 mod conv2d;
+#[path = "conv2d_algorithms.rs"]
 mod conv2d_algorithms;
 #[path = "../ops/cross_entropy.rs"]
 mod cross_entropy;
