@@ -23,6 +23,9 @@ pub(super) struct Cubin {
     name: String,
 }
 
+/// What machine code begins with.
+const ELF: &[u8] = b"\x7fELF";
+
 impl Compiler {
     /// A compiler for devices of this compute capability. Those from 9.0 on are told apart by the
     /// instructions that only they have, such as `sm_90a`.
@@ -58,7 +61,10 @@ impl Compiler {
             architecture: self.architecture.clone(),
             log,
         })?;
-        self.cache.store(&name, &bytes);
+        // What an emulator takes for machine code is of use to its own process alone.
+        if bytes.starts_with(ELF) {
+            self.cache.store(&name, &bytes);
+        }
         Ok(Cubin { bytes, cached: false, name })
     }
 
