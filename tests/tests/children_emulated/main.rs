@@ -2,5 +2,5 @@
 
 #[path = "../child/graphs.rs"]
 mod graphs;
-
+mod search;
 mod training;
