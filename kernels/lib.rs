@@ -13,15 +13,15 @@
 
 /// A source that is compiled alone, or a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Source {
+pub struct Source<'a> {
     /// The file's name, as an include directive and a compiler's message have it.
-    pub name: &'static str,
+    pub name: &'a str,
     /// The file's text.
-    pub text: &'static str,
+    pub text: &'a str,
 }
 
 /// What the sources include.
-pub const HEADERS: &[Source] = &[
+pub const HEADERS: &[Source<'static>] = &[
     header!("columns.cuh"),
     header!("conv2d.cuh"),
     header!("elementwise.cuh"),
@@ -81,11 +81,11 @@ macro_rules! sources {
     ($($constant:ident = $name:literal,)+) => {
         $(
             #[doc = concat!("`", $name, "`")]
-            pub const $constant: Source = Source { name: $name, text: include_str!($name) };
+            pub const $constant: Source<'static> = Source { name: $name, text: include_str!($name) };
         )+
 
         /// Every source.
-        pub const SOURCES: &[Source] = &[$($constant),+];
+        pub const SOURCES: &[Source<'static>] = &[$($constant),+];
     };
 }
 use sources;

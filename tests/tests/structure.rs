@@ -53,7 +53,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The Rust files of a folder and the folders in it, build output apart.
+/// The files of Rust and C++ in a folder and the folders in it, build output apart.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -61,7 +61,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             files.extend(sources(&path));
-        } else if name.ends_with(".rs") {
+        } else if [".rs", ".cu", ".cuh", ".h"].iter().any(|end| name.ends_with(end)) {
             files.push(path);
         }
     }

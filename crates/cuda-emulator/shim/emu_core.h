@@ -15,8 +15,11 @@
 #define EMU_FN static inline
 // Code of the emulator: never instrumented, and never cloned or split, so that its return address
 // lies in a kernel. The second form may be called from the first only.
-#define EMU_OWN static __attribute__((no_sanitize("thread"), noipa))
-#define EMU_OWN_INLINE static inline __attribute__((no_sanitize("thread")))
+// The third are functions by name that the Rust side calls.
+#define EMU_UNSEEN no_sanitize("thread"), no_profile_instrument_function, optimize("O2")
+#define EMU_OWN static __attribute__((EMU_UNSEEN, noipa))
+#define EMU_OWN_INLINE static inline __attribute__((EMU_UNSEEN))
+#define EMU_EXPORT extern "C" __attribute__((used, EMU_UNSEEN, noipa))
 
 typedef unsigned long size_t;
 typedef unsigned int __emu_u32;
@@ -125,7 +128,6 @@ template <class... A, void (*F)(A...)> struct Kern<F> {
 static thread_local int touched[4]; // 16 bytes, known to src/module/mod.rs
 } // namespace __emu
 
-#define EMU_EXPORT extern "C" __attribute__((used, no_sanitize("thread"), noinline))
 extern "C" {
 extern __emu::Desc __attribute__((weak, visibility("hidden"))) __start_emu_desc[], __stop_emu_desc[];
 }
@@ -148,6 +150,24 @@ EMU_EXPORT void __emu_entry(__emu_thread* thread, const void* thunk, void* const
         thread->user = nullptr;
     }
     __emu_self = saved;
+}
+
+// Line coverage. The compiler leaves counters in a section when it is told to, and libgcov writes
+// them as the contents of a .gcda file, through the functions that it is given.
+extern "C" {
+extern const void* const __start_emu_gcov[] __attribute__((weak, visibility("hidden")));
+extern const void* const __stop_emu_gcov[] __attribute__((weak, visibility("hidden")));
+void __gcov_info_to_gcda(const void*, void (*name)(const char*, void*),
+                         void (*write)(const void*, unsigned, void*),
+                         void* (*allocate)(unsigned, void*), void* argument) __attribute__((weak));
+}
+namespace __emu {
+EMU_OWN void ignore_name(const char*, void*) {}
+EMU_OWN void* allocate(unsigned size, void*) { return malloc(size); }
+} // namespace __emu
+EMU_EXPORT void __emu_coverage(void (*write)(const void*, unsigned, void*), void* argument) {
+    for (auto* info = __start_emu_gcov; info < __stop_emu_gcov; info++)
+        __gcov_info_to_gcda(*info, __emu::ignore_name, write, __emu::allocate, argument);
 }
 EMU_EXPORT void __emu_block_end(__emu_block* block) {
     free(block->user);

@@ -25,7 +25,7 @@ enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1, EMU_TALLY_GLOBAL_READ = 2
     ((void)(__emu_instrumented && __emu_self->lane == 0 && (__emu_api.tally(__emu_self, what, n), 0)))
 
 #define EMU_HOOK(name, size, kind)                                                                 \
-    extern "C" __attribute__((visibility("hidden"), used, no_sanitize("thread"), noinline)) void   \
+    extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN, noipa)) void   \
     name(void* p) {                                                                                \
         __emu_api.access(__emu_self, (size_t)p, size, kind, EMU_CALLER());                         \
     }
@@ -47,14 +47,14 @@ EMU_UNALIGNED_HOOKS(4)
 EMU_UNALIGNED_HOOKS(8)
 EMU_UNALIGNED_HOOKS(16)
 #define EMU_RANGE_HOOK(name, kind)                                                                 \
-    extern "C" __attribute__((visibility("hidden"), used, no_sanitize("thread"), noinline)) void   \
+    extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN, noipa)) void   \
     name(void* p, long n) {                                                                        \
         __emu_api.access(__emu_self, (size_t)p, (unsigned)n, kind, EMU_CALLER());                  \
     }
 EMU_RANGE_HOOK(__tsan_read_range, EMU_READ)
 EMU_RANGE_HOOK(__tsan_write_range, EMU_WRITE)
 #define EMU_EMPTY_HOOK(name, ...) \
-    extern "C" __attribute__((visibility("hidden"), used, no_sanitize("thread"))) void name(__VA_ARGS__) {}
+    extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN)) void name(__VA_ARGS__) {}
 EMU_EMPTY_HOOK(__tsan_init)
 EMU_EMPTY_HOOK(__tsan_func_entry, void*)
 EMU_EMPTY_HOOK(__tsan_func_exit, void*)

@@ -1,11 +1,12 @@
 //! The installed emulator: what all parts of it share.
 
 use crate::cache::{self, Cache};
+use crate::coverage::Unloaded;
 use crate::engine::Engine;
 use crate::exec::Failure;
 use crate::memory::Memory;
 use crate::module::image;
-use crate::records::{Kernel, Launch, Report};
+use crate::records::{FileCoverage, Kernel, Launch, Report};
 use crate::status::Status;
 use crate::{Error, Options, driver, nvrtc, trampoline};
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +27,7 @@ pub struct Emulator {
     pub(crate) memory: Memory,
     pub(crate) engine: Engine,
     pub(crate) pool: rayon::ThreadPool,
+    pub(crate) unloaded: Unloaded,
     journal: Mutex<Journal>,
 }
 
@@ -39,7 +41,7 @@ struct Journal {
     failures: HashMap<String, Status>,
 }
 
-static EMULATOR: OnceLock<Emulator> = OnceLock::new();
+static EMULATOR: OnceLock<&'static Emulator> = OnceLock::new();
 static INSTALL: Mutex<()> = Mutex::new(());
 
 /// Makes this process use the emulator as its CUDA driver and NVRTC from the next call on; must
@@ -54,12 +56,11 @@ pub fn install(options: &Options) -> Result<&'static Emulator, Error> {
     }
     check(options)?;
     let cache = Cache::open()?;
-    let emulator = Emulator::new(options, cache)?;
-    let emulator = EMULATOR.get_or_init(|| emulator);
-    emulator.engine.start()?;
+    let emulator: &Emulator = Box::leak(Box::new(Emulator::new(options, cache)?));
     trampoline::install(&emulator.cache, c"libcuda.so", &driver::symbols())?;
     trampoline::install(&emulator.cache, c"libnvrtc.so", &nvrtc::symbols())?;
-    Ok(emulator)
+    emulator.engine.start(emulator)?;
+    Ok(EMULATOR.get_or_init(|| emulator))
 }
 
 /// The installed emulator. Every caller was reached through it.
@@ -95,6 +96,15 @@ impl Emulator {
         self.journal().reports.clone()
     }
 
+    /// Which lines of which sources were executed so far by kernels that have ended; needs
+    /// [`Options::coverage`], else there are none. Errors are those of running gcov.
+    pub fn coverage(&self) -> Result<Vec<FileCoverage>, Error> {
+        let state = self.engine.lock();
+        let loaded = state.modules.values().filter_map(|module| module.line_counters()).collect();
+        drop(state);
+        self.unloaded.with(&self.cache, loaded)
+    }
+
     /// Lets `after` more allocations of device memory succeed; those behind them fail with
     /// `CUDA_ERROR_OUT_OF_MEMORY` until `usize::MAX` is given.
     pub fn fail_allocations(&self, after: usize) {
@@ -125,6 +135,7 @@ impl Emulator {
             engine: Engine::new(options),
             pool,
             cache,
+            unloaded: Unloaded::default(),
             journal: Mutex::default(),
         })
     }

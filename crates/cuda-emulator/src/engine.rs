@@ -258,10 +258,10 @@ impl Engine {
         Self { state: Mutex::new(state), work: Condvar::new(), done: Condvar::new() }
     }
 
-    /// Starts the thread of the installed emulator.
-    pub(crate) fn start(&'static self) -> Result<(), Error> {
+    /// Starts the thread of an emulator, whose engine this is.
+    pub(crate) fn start(&'static self, emulator: &'static Emulator) -> Result<(), Error> {
         let thread = std::thread::Builder::new().name("emulated-gpu".into());
-        let started = thread.spawn(|| self.run(emulator()));
+        let started = thread.spawn(|| self.run(emulator));
         started.map(drop).map_err(|error| Error::Thread(error.to_string()))
     }
 

@@ -24,6 +24,7 @@
 //! | `module` | compiling a rewritten source, loading it, finding kernels and variables in it |
 //! | `memory` | device memory behind guard pages |
 //! | `engine`, `capture` | streams, events and graphs; one thread that executes them |
+//! | `coverage` | which lines of the kernels' sources were executed |
 //! | `exec` | a grid: workers, fibers, barriers, warp collectives, faults |
 //! | `shim/` | the C++ headers that kernels see instead of the toolkit's |
 //!
@@ -40,12 +41,14 @@ mod records;
 
 pub use error::Error;
 pub use options::{Options, Order};
-pub use records::{Counters, Kernel, Launch, Report};
+pub use records::{Counters, FileCoverage, Kernel, Launch, Report};
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod cache;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod capture;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod coverage;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod driver;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

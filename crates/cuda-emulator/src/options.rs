@@ -26,6 +26,9 @@ pub struct Options {
     pub checked: bool,
     /// Fills [`crate::Counters`] for every launch.
     pub count: bool,
+    /// Counts executions of source lines, for [`crate::Emulator::coverage`]. Slower: kernels are
+    /// compiled without optimization; reports name fewer lines.
+    pub coverage: bool,
     /// The order in which runnable threads of a block go on.
     pub thread_order: Order,
     /// The order in which work at the heads of different streams, and independent nodes of a
@@ -57,6 +60,7 @@ impl Default for Options {
             spin_limit: Duration::from_secs(60),
             checked: false,
             count: false,
+            coverage: false,
             thread_order: Order::Ascending,
             stream_order: Order::Ascending,
             print: true,

@@ -1,5 +1,7 @@
 //! What the emulator remembers about the work it executed.
 
+use std::collections::BTreeMap;
+
 /// One execution of a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
@@ -65,6 +67,18 @@ pub struct Counters {
     pub shared_passes: u64,
     /// Those passes beyond the least possible for the widths: bank conflicts.
     pub shared_bank_conflicts: u64,
+    /// The bank conflicts by source line, as `file:line` with the lines it was inlined into.
+    pub bank_conflict_lines: BTreeMap<String, u64>,
+}
+
+/// What was executed of a source file: a program or one of its headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCoverage {
+    /// The name of the program, or of the header as in its `#include`.
+    pub file: String,
+    /// How often each line was executed that has code in any kernel compiled so far; lines of
+    /// templates count for all instances together.
+    pub lines: BTreeMap<u32, u64>,
 }
 
 impl Counters {
@@ -81,6 +95,9 @@ impl Counters {
         for i in 0..self.global_widths.len() {
             self.global_widths[i] += other.global_widths[i];
             self.shared_widths[i] += other.shared_widths[i];
+        }
+        for (line, count) in &other.bank_conflict_lines {
+            *self.bank_conflict_lines.entry(line.clone()).or_default() += count;
         }
     }
 }

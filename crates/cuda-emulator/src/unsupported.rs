@@ -1,6 +1,6 @@
 //! What stands in for the emulator where it does not exist.
 
-use crate::{Error, Kernel, Launch, Options, Report};
+use crate::{Error, FileCoverage, Kernel, Launch, Options, Report};
 
 /// The emulator; on this platform there is never one.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ impl Emulator {
     }
     /// Explanations of the errors met so far.
     pub fn reports(&self) -> Vec<Report> {
+        match *self {}
+    }
+    /// Which lines of which sources were executed so far.
+    pub fn coverage(&self) -> Result<Vec<FileCoverage>, Error> {
         match *self {}
     }
     /// Makes allocations fail from the `after`-th on.

@@ -144,6 +144,30 @@ fn steps_of_random_gradients_are_within_rounding() {
     }
 }
 
+/// More tensors than one launch takes, empty ones among them.
+#[test]
+fn many_tensors_are_each_changed_by_their_own_gradient() {
+    for backend in backends() {
+        let mut inputs = Inputs::new(4);
+        let lens: Vec<usize> = (0..150).map(|i| [0, 1, 33, 1024, 1025][i % 5]).collect();
+        let (start, gradients): (Vec<_>, Vec<_>) =
+            lens.iter().map(|&len| (inputs.integers(len, 9), inputs.integers(len, 9))).unzip();
+        let tensors = |values: &[Vec<f32>]| -> Vec<_> {
+            values.iter().map(|v| tensor(&backend, DType::F32, [v.len()], v)).collect()
+        };
+        let mut parameters = tensors(&start);
+        let rule = UpdateRule::Sgd { momentum: 0.0, nesterov: false };
+        Optimizer::new(rule, 0.0)
+            .unwrap()
+            .step(0.5, &mut parameters, &tensors(&gradients))
+            .unwrap();
+        for ((found, p), g) in parameters.iter().zip(&start).zip(&gradients) {
+            let expected: Vec<f32> = p.iter().zip(g).map(|(p, g)| p - 0.5 * g).collect();
+            assert_eq!(values(found), expected, "{} on {}", p.len(), backend.name());
+        }
+    }
+}
+
 /// With any gradient, Adam's first step is the rate in size, up to epsilon.
 #[test]
 fn the_first_step_of_adam_is_the_rate() {

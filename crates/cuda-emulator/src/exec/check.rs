@@ -54,7 +54,8 @@ impl Checker {
         }
     }
 
-    pub(crate) fn begin_grid(&mut self, _grid: &Grid) {
+    /// Starts to count.
+    pub(crate) fn begin_grid(&mut self) {
         self.counter.clear();
     }
 
@@ -73,8 +74,8 @@ impl Checker {
     }
 
     /// What the worker's blocks did.
-    pub(crate) fn end_grid(&mut self) -> Counters {
-        self.counter.take()
+    pub(crate) fn end_grid(&mut self, grid: &Grid) -> Counters {
+        self.counter.take(|site| grid.function.module.line(site))
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Sample {
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     total: Counters,
+    /// Bank conflicts by code address.
+    conflicts: HashMap<usize, u64, BuildHasherDefault<Mixer>>,
     instructions: HashMap<(u32, usize), Instruction, BuildHasherDefault<Mixer>>,
 }
 
@@ -56,10 +58,14 @@ impl Counter {
         *self = Self::default();
     }
 
-    /// The counts so far, which start at zero again.
-    pub(crate) fn take(&mut self) -> Counters {
+    /// The counts so far, which start at zero again. `line` gives the source of a code address.
+    pub(crate) fn take(&mut self, line: impl Fn(usize) -> String) -> Counters {
         self.flush();
-        std::mem::take(&mut self.total)
+        let mut total = std::mem::take(&mut self.total);
+        for (site, count) in self.conflicts.drain() {
+            *total.bank_conflict_lines.entry(line(site)).or_default() += count;
+        }
+        total
     }
 
     /// Counts an event by the number that the shim gives it.
@@ -106,7 +112,10 @@ impl Counter {
         while let Some(first) = instruction.pending.front()
             && first.mask & live == live
         {
-            first.count(&mut self.total);
+            let conflicts = first.count(&mut self.total);
+            if conflicts > 0 {
+                *self.conflicts.entry(site).or_default() += conflicts;
+            }
             instruction.pending.pop_front();
             instruction.done += 1;
         }
@@ -114,8 +123,13 @@ impl Counter {
 
     /// Counts executions to which no further lanes can come.
     pub(crate) fn flush(&mut self) {
-        for instruction in self.instructions.values_mut() {
-            instruction.pending.drain(..).for_each(|execution| execution.count(&mut self.total));
+        for ((_, key), instruction) in &mut self.instructions {
+            for execution in instruction.pending.drain(..) {
+                let conflicts = execution.count(&mut self.total);
+                if conflicts > 0 {
+                    *self.conflicts.entry(key >> 2).or_default() += conflicts;
+                }
+            }
             instruction.done = 0;
             instruction.lanes = [0; 32];
         }
@@ -123,16 +137,19 @@ impl Counter {
 }
 
 impl Execution {
-    fn count(&self, total: &mut Counters) {
+    /// Adds to the counters; gives the bank conflicts.
+    fn count(&self, total: &mut Counters) -> u64 {
         match (self.shared, self.write) {
             (true, _) => {
                 let (passes, least) = self.passes();
                 total.shared_passes += passes;
                 total.shared_bank_conflicts += passes - least;
+                return passes - least;
             }
             (false, true) => total.global_sectors_written += self.sectors(),
             (false, false) => total.global_sectors_read += self.sectors(),
         }
+        0
     }
 
     fn active(&self) -> impl Iterator<Item = usize> {
@@ -212,7 +229,7 @@ mod tests {
             let sample = Sample { address: address(lane), size, write: false, shared, site: 64 };
             counter.add(lane as u32, u32::MAX, &sample);
         }
-        counter.take()
+        counter.take(|site| site.to_string())
     }
 
     #[test]
@@ -230,6 +247,8 @@ mod tests {
         assert_eq!(passes(16, |lane| 16 * lane), (4, 0));
         assert_eq!(passes(16, |lane| 80 * lane), (4, 0), "rows of an odd number of 16 bytes");
         assert_eq!(passes(16, |lane| 64 * lane), (16, 12), "rows of four times 16 bytes");
+        let lines = warp(16, true, |lane| 64 * lane).bank_conflict_lines;
+        assert_eq!(lines.into_iter().collect::<Vec<_>>(), [("64".to_string(), 12)]);
     }
 
     #[test]
@@ -251,6 +270,6 @@ mod tests {
                 counter.add(lane as u32, u32::MAX, &sample);
             }
         }
-        assert_eq!(counter.take().shared_passes, 3);
+        assert_eq!(counter.take(|site| site.to_string()).shared_passes, 3);
     }
 }

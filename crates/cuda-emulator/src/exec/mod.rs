@@ -122,8 +122,11 @@ pub(crate) fn run(grid: &Grid) -> Result<Counters, Failure> {
                     barrier.leave();
                 }
             }
+            if !begun {
+                return Ok(Counters::default());
+            }
             // SAFETY: as above.
-            Ok(if begun { unsafe { (*worker).checker.end_grid() } } else { Counters::default() })
+            Ok(unsafe { (*worker).checker.end_grid(grid) })
         });
         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match result {

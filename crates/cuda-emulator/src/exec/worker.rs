@@ -225,7 +225,7 @@ impl Worker {
         self.static_shared = grid.function.module.shared_variables();
         self.failure = None;
         self.started = Instant::now();
-        self.checker.begin_grid(grid);
+        self.checker.begin_grid();
     }
 
     /// Makes every thread of the block of that index fresh.

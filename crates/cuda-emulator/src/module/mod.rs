@@ -5,12 +5,13 @@ pub(crate) mod image;
 use crate::emulator::emulator;
 use crate::exec::{API, Api, Block, Thread};
 use crate::trampoline::loader_message;
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs one CUDA thread to its end: the thread, the kernel's thunk, pointers to its arguments.
 type Entry = unsafe extern "C" fn(*mut Thread, *const c_void, *const *mut c_void);
@@ -48,6 +49,8 @@ pub(crate) struct Module {
     /// Bytes of them all, padding and the shim's variable included.
     thread_bytes: usize,
     descriptors: &'static [Descriptor],
+    /// Source lines that were looked up.
+    lines: Mutex<HashMap<usize, String>>,
 }
 
 // SAFETY: the handle and the descriptors are never written after loading, and `dlsym` may be called
@@ -126,6 +129,7 @@ impl Module {
                 touched: 0,
                 thread_bytes: 0,
                 descriptors,
+                lines: Mutex::default(),
             };
             let mut end = module.base;
             module.segments(|info, segment| {
@@ -241,6 +245,24 @@ impl Module {
         Err("the loader does not say where thread-local variables are".into())
     }
 
+    /// The notes that the compiler wrote beside the object for gcov, if it counts lines, and the
+    /// counters so far in gcov's format.
+    pub(crate) fn line_counters(&self) -> Option<(PathBuf, Vec<u8>)> {
+        type Write = extern "C" fn(*const u8, u32, *mut Vec<u8>);
+        extern "C" fn write(bytes: *const u8, count: u32, to: *mut Vec<u8>) {
+            // SAFETY: libgcov gives that many bytes, and passes on the vector that it was given.
+            unsafe { (*to).extend(std::slice::from_raw_parts(bytes, count as usize)) };
+        }
+        let mut data = Vec::new();
+        let dump = symbol(self.handle, c"__emu_coverage").ok()?;
+        // SAFETY: the shim's function, of this type; it calls back with the vector only.
+        unsafe {
+            let dump: extern "C" fn(Write, *mut Vec<u8>) = std::mem::transmute(dump);
+            dump(write, &mut data);
+        }
+        (!data.is_empty()).then(|| (self.path.with_extension("gcno"), data))
+    }
+
     /// Whether an address lies in the loaded object: code, variables, literals.
     pub(crate) fn contains(&self, address: usize) -> bool {
         (self.base..self.end).contains(&address)
@@ -251,6 +273,16 @@ impl Module {
         if !self.contains(address) {
             return format!("{address:#x}");
         }
+        let known = || self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = known().get(&address) {
+            return line.clone();
+        }
+        let line = self.look_up_line(address);
+        known().insert(address, line.clone());
+        line
+    }
+
+    fn look_up_line(&self, address: usize) -> String {
         let offset = format!("{:#x}", address - 1 - self.base);
         let object = self.path.to_string_lossy();
         let output = Command::new("addr2line").args(["-i", "-e", &object, &offset]).output();
@@ -298,6 +330,9 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
+        if let Some((notes, data)) = self.line_counters() {
+            emulator().unloaded.add(notes, data);
+        }
         // SAFETY: opened by `load`; every function keeps its module, so that none is in use.
         unsafe { libc::dlclose(self.handle) };
     }

@@ -39,7 +39,7 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::NoNvrtc`] or [`Error::Compile`].
-    pub(super) fn cubin(&self, source: Source) -> Result<Cubin> {
+    pub(super) fn cubin(&self, source: Source<'_>) -> Result<Cubin> {
         let nvrtc = self.nvrtc()?;
         let name = self.name(source, nvrtc);
         match self.cache.load(&name) {
@@ -50,17 +50,13 @@ impl Compiler {
 
     /// Compiles what `cubin` was compiled from again, and replaces it in the cache: the device has
     /// refused it.
-    pub(super) fn again(&self, source: Source, cubin: Cubin) -> Result<Cubin> {
+    pub(super) fn again(&self, source: Source<'_>, cubin: Cubin) -> Result<Cubin> {
         self.compile(source, cubin.name, self.nvrtc()?)
     }
 
-    fn compile(&self, source: Source, name: String, nvrtc: &Nvrtc) -> Result<Cubin> {
+    fn compile(&self, source: Source<'_>, name: String, nvrtc: &Nvrtc) -> Result<Cubin> {
         let compiled = nvrtc.compile(source, HEADERS, &self.options());
-        let bytes = compiled.map_err(|log| Error::Compile {
-            source_name: source.name.to_owned(),
-            architecture: self.architecture.clone(),
-            log,
-        })?;
+        let (bytes, _) = compiled.map_err(|log| refusal(source, &self.architecture, log))?;
         // What an emulator takes for machine code is of use to its own process alone.
         if bytes.starts_with(ELF) {
             self.cache.store(&name, &bytes);
@@ -69,12 +65,11 @@ impl Compiler {
     }
 
     fn options(&self) -> Vec<String> {
-        let architecture = format!("--gpu-architecture={}", self.architecture);
-        vec![architecture, "--std=c++17".to_owned(), "--generate-line-info".to_owned()]
+        options(&self.architecture)
     }
 
     /// The name in the cache: a hash of all that the machine code depends on.
-    fn name(&self, source: Source, nvrtc: &Nvrtc) -> String {
+    fn name(&self, source: Source<'_>, nvrtc: &Nvrtc) -> String {
         let version = nvrtc.version.to_string();
         let options = self.options();
         let mut hash = blake3::Hasher::new();
@@ -100,4 +95,37 @@ impl Compiler {
             }
         }
     }
+}
+
+/// A source compiled for an architecture that need not be there.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The machine code.
+    pub cubin: Vec<u8>,
+    /// What the assembler says of each kernel: registers, shared memory, spills.
+    pub log: String,
+}
+
+/// Compiles a source, which may include the headers of this crate's kernels, for an architecture
+/// such as `sm_80` or `sm_90a`. It needs NVRTC and no GPU.
+///
+/// # Errors
+/// [`Error::NoNvrtc`], or [`Error::Compile`] with the compiler's messages.
+pub fn compile(name: &str, text: &str, architecture: &str) -> Result<Compiled> {
+    let source = Source { name, text };
+    let mut options = options(architecture);
+    options.push("--ptxas-options=-v".to_owned());
+    let compiled = Nvrtc::load()?.compile(source, HEADERS, &options);
+    let (cubin, log) = compiled.map_err(|log| refusal(source, architecture, log))?;
+    Ok(Compiled { cubin, log })
+}
+
+fn options(architecture: &str) -> Vec<String> {
+    let architecture = format!("--gpu-architecture={architecture}");
+    vec![architecture, "--std=c++17".to_owned(), "--generate-line-info".to_owned()]
+}
+
+fn refusal(source: Source<'_>, architecture: &str, log: String) -> Error {
+    let (source_name, architecture) = (source.name.to_owned(), architecture.to_owned());
+    Error::Compile { source_name, architecture, log }
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::CudaContext;
+use nasrl_kernels::Source;
 
 use super::cache::KernelCache;
 use super::compiler::Compiler;
 use super::driver::{During, device_count};
+use super::image::Image;
 use super::memory_pool::Pool;
 use super::module::{Module, Table};
 use crate::{Error, Result};
@@ -39,6 +41,11 @@ impl Device {
         let pool = Pool::of(&context, &name)?;
         let compiler = Compiler::new(capability, cache.clone());
         Ok(Device { name, context, pool, compiler, modules: Mutex::default() })
+    }
+
+    /// A source of the user's, compiled and loaded.
+    pub(super) fn load(&self, source: Source<'_>) -> Result<Image> {
+        Image::load(&self.context, &self.compiler, source)
     }
 
     /// The kernels of a table, compiled and loaded at the first call.

@@ -49,17 +49,25 @@ pub fn device_count() -> Result<usize> {
 /// Names the call that a result of the driver comes from.
 pub(super) trait During<T> {
     /// The result with an [`Error::Cuda`] that says during which call it came up.
-    fn during(self, call: &str) -> Result<T>;
+    fn during(self, call: &str) -> Result<T>
+    where
+        Self: Sized,
+    {
+        self.during_what(|| call.to_owned())
+    }
+
+    /// The same, with words that are made only if they are needed.
+    fn during_what(self, call: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T> During<T> for Result<T, DriverError> {
-    fn during(self, call: &str) -> Result<T> {
+    fn during_what(self, call: impl FnOnce() -> String) -> Result<T> {
         let text = |text: Result<&CStr, DriverError>| match text {
             Ok(text) => text.to_string_lossy().into_owned(),
             Err(_) => "unknown to the driver".to_owned(),
         };
         self.map_err(|error| Error::Cuda {
-            during: call.to_owned(),
+            during: call(),
             code: format!("{:?}", error.0),
             text: text(error.error_string()),
         })

@@ -7,6 +7,7 @@ use cudarc::driver::result;
 
 use super::buffer::Argument;
 use super::driver::During;
+use super::image::Function;
 use super::module::{Elements, Kernel};
 use super::{Cuda, Launches};
 use crate::{Error, Result};
@@ -15,24 +16,24 @@ use crate::{Error, Result};
 const MAX_BUFFERS: usize = 15;
 
 /// How many threads run a kernel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
     /// Blocks in each dimension; with none, nothing is launched.
-    pub(super) blocks: [usize; 3],
+    pub blocks: [usize; 3],
     /// Threads of a block, which is one-dimensional.
-    pub(super) threads: u32,
+    pub threads: u32,
     /// Bytes of dynamic shared memory of a block.
-    pub(super) shared: u32,
+    pub shared: u32,
 }
 
 impl Grid {
     /// Blocks of 256 threads.
-    pub(super) fn blocks(blocks: usize) -> Self {
+    pub fn blocks(blocks: usize) -> Self {
         Grid { blocks: [blocks, 1, 1], threads: 256, shared: 0 }
     }
 
     /// As many blocks of 256 threads as it takes for `count` elements at `per_block` a block.
-    pub(super) fn over(count: usize, per_block: usize) -> Self {
+    pub fn over(count: usize, per_block: usize) -> Self {
         Grid::blocks(count.div_ceil(per_block))
     }
 
@@ -81,39 +82,49 @@ impl Cuda {
             parameters[index] = (&raw const argument.pointer).cast_mut().cast();
         }
         parameters[N] = (&raw const geometry).cast_mut().cast();
-        if grid.blocks.contains(&0) {
-            return Ok(());
-        }
         let name = declaration.entry_point(variant).ok_or_else(|| Error::DType {
             op: declaration.name,
             found: variant.unwrap_or(crate::DType::F32),
             expected: "a type that the kernel comes in",
         })?;
         let module = self.device.module(kernel.table)?;
-        let during = |what: &str| format!("{what} of {name} in {}", kernel.table.source.name);
-        self.device.context.bind_to_thread().during("cuCtxSetCurrent")?;
-        let function = module.get(name).with_shared(grid.shared);
-        let function = function.during(&during("cuFuncSetAttribute"))?;
-        let [x, y, z] = grid.blocks.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         // SAFETY: the function takes `N` pointers and a geometry of this size, which was checked
-        // when it was loaded; the parameters live to the end of the call, which copies them. The
-        // buffers belong to this stream, so that they live until the kernel is done; what is
-        // written is borrowed as mutable. The kernel stays within the lengths of the arguments by
-        // its contract with its launcher.
-        let launched = unsafe {
-            result::launch_kernel(
-                function,
-                (x, y, z),
-                (grid.threads, 1, 1),
-                grid.shared,
-                self.stream.cu_stream(),
-                &mut parameters[..=N],
-            )
-        };
-        launched.during(&during("cuLaunchKernel"))?;
+        // when it was loaded. The buffers belong to this stream, so that they live until the kernel
+        // is done; what is written is borrowed as mutable. The kernel stays within the lengths of
+        // the arguments by its contract with its launcher.
+        unsafe { self.start(name, module.get(name), grid, &mut parameters[..=N]) }
+    }
+
+    /// Asks the stream to run a function.
+    ///
+    /// # Safety
+    /// The parameters are those that the function takes, which are valid for this call, and the
+    /// memory that it touches stays valid in the order of the stream.
+    pub(super) unsafe fn start(
+        &self,
+        name: &str,
+        function: &Function,
+        grid: Grid,
+        parameters: &mut [*mut c_void],
+    ) -> Result<()> {
+        if grid.blocks.contains(&0) {
+            return Ok(());
+        }
+        let during = |what: &str| format!("{what} of {name}");
+        self.device.context.bind_to_thread().during("cuCtxSetCurrent")?;
+        let function = function.with_shared(grid.shared);
+        let function = function.during_what(|| during("cuFuncSetAttribute"))?;
+        let [x, y, z] = grid.blocks.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
+        let stream = self.stream.cu_stream();
+        let (blocks, threads) = ((x, y, z), (grid.threads, 1, 1));
+        // SAFETY: the caller's.
+        unsafe {
+            result::launch_kernel(function, blocks, threads, grid.shared, stream, parameters)
+        }
+        .during_what(|| during("cuLaunchKernel"))?;
         match self.launches {
             Launches::Queued => Ok(()),
-            Launches::Awaited => self.stream.synchronize().during(&during("execution")),
+            Launches::Awaited => self.stream.synchronize().during_what(|| during("execution")),
         }
     }
 }

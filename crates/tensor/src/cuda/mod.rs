@@ -21,12 +21,14 @@ mod compiler;
 mod concat;
 mod conv2d;
 mod cross_entropy;
+mod custom;
 mod device;
 mod draw;
 mod driver;
 mod dropout;
 mod embedding;
 mod global_average_pool;
+mod image;
 mod images;
 mod launch;
 mod lstm_cell;
@@ -53,8 +55,11 @@ use cudarc::driver::sys::CUstream;
 
 pub use buffer::Buffer;
 pub use cache::KernelCache;
+pub use compiler::{Compiled, compile};
 pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
+pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
+pub use launch::Grid;
 pub use survey::{Gpu, Survey};
 
 use crate::error::MemoryState;

@@ -2,16 +2,14 @@
 //! compiled.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use cudarc::driver::{CudaContext, DriverError, result, sys};
+use cudarc::driver::{CudaContext, sys};
 use nasrl_kernels::Source;
 
 use super::compiler::Compiler;
-use super::driver::During;
+use super::image::{Function, Image};
 use crate::{DType, Error, Result};
 
 /// Declares the kernels of a source as constants that [`Cuda::launch`](super::Cuda::launch) takes:
@@ -30,7 +28,7 @@ use crate::{DType, Error, Result};
 macro_rules! kernels {
     ($source:path { $(
         $constant:ident: $name:ident $(<$($variant:ident),+>)?
-            ($($access:ident $element:ident),+; $geometry:ty);
+            ($($access:ident $element:ident),*; $geometry:ty);
     )+ }) => {
         static TABLE: $crate::cuda::module::Table = $crate::cuda::module::Table {
             source: &$source,
@@ -38,7 +36,7 @@ macro_rules! kernels {
         };
         $(
             static $constant: $crate::cuda::module::Kernel<
-                { [$(stringify!($element)),+].len() },
+                { <[&str]>::len(&[$(stringify!($element)),*]) },
                 $geometry,
             > = $crate::cuda::module::Kernel::new(
                 &TABLE,
@@ -51,7 +49,7 @@ macro_rules! kernels {
                     parameters: &[$($crate::cuda::module::Parameter {
                         access: $crate::cuda::module::access!($access),
                         elements: $crate::cuda::module::parameter!($element),
-                    }),+],
+                    }),*],
                     geometry: size_of::<$geometry>(),
                 },
             );
@@ -104,7 +102,7 @@ pub(super) use access;
 
 /// The kernels of one source.
 pub(super) struct Table {
-    pub(super) source: &'static Source,
+    pub(super) source: &'static Source<'static>,
     pub(super) kernels: &'static [&'static Declaration],
 }
 
@@ -166,6 +164,20 @@ impl Declaration {
         self.variants.iter().map(|(_, name)| *name).chain(only)
     }
 
+    /// A kernel takes as many parameters as its launcher gives, of the same sizes.
+    fn check(&self, name: &str, source: Source<'_>, found: &[usize]) -> Result<()> {
+        let pointers = self.parameters.iter().map(|_| size_of::<sys::CUdeviceptr>());
+        let expected: Vec<usize> = pointers.chain([self.geometry]).collect();
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::Kernel {
+            kernel: name.to_owned(),
+            source_name: source.name.to_owned(),
+            problem: format!("its parameters have {found:?} bytes, those given {expected:?}"),
+        })
+    }
+
     /// The entry point for a type of elements.
     pub(super) fn entry_point(&self, dtype: Option<DType>) -> Option<&'static str> {
         match self.variants {
@@ -175,28 +187,12 @@ impl Declaration {
     }
 }
 
-/// A source's machine code on a device.
+/// The kernels of a table on a device.
 pub(super) struct Module {
-    context: Arc<CudaContext>,
-    module: sys::CUmodule,
     functions: HashMap<&'static str, Function>,
+    /// What the functions are of.
+    _image: Image,
 }
-
-/// An entry point on a device.
-pub(super) struct Function {
-    handle: sys::CUfunction,
-    /// The dynamic shared memory that a block may have so far.
-    shared: AtomicU32,
-}
-
-// SAFETY: the handles may be used from any thread to which the context is bound, which every call
-// here sees to; nothing changes them but the drop.
-unsafe impl Send for Module {}
-// SAFETY: as above.
-unsafe impl Sync for Module {}
-
-/// What a kernel may have without asking the driver.
-const SHARED_BY_DEFAULT: u32 = 48 << 10;
 
 impl Module {
     /// Compiles, loads and checks the kernels of a table.
@@ -205,98 +201,21 @@ impl Module {
         compiler: &Compiler,
         table: &Table,
     ) -> Result<Self> {
-        context.bind_to_thread().during("cuCtxSetCurrent")?;
         let source = *table.source;
-        let cubin = compiler.cubin(source)?;
-        let load = |bytes: &[u8]| {
-            // SAFETY: the bytes are an image that NVRTC made, or a text that ends with NUL; the
-            // driver copies them.
-            unsafe { result::module::load_data(bytes.as_ptr().cast()) }
-        };
-        let module = match load(&cubin.bytes) {
-            // The cache may hold what another kind of driver made, or what a full disk left.
-            Err(_) if cubin.cached => load(&compiler.again(source, cubin)?.bytes),
-            loaded => loaded,
-        };
-        let module = module.during(&format!("cuModuleLoadData of {}", source.name))?;
-        let mut module = Module { context: Arc::clone(context), module, functions: HashMap::new() };
+        let image = Image::load(context, compiler, source)?;
+        let mut functions = HashMap::new();
         for declaration in table.kernels {
             for name in declaration.entry_points() {
-                let function = module.function(&source, name, declaration)?;
-                module.functions.insert(name, function);
+                let function = image.function(source.name, name)?;
+                declaration.check(name, source, &function.parameters)?;
+                functions.insert(name, function);
             }
         }
-        Ok(module)
+        Ok(Module { functions, _image: image })
     }
 
     /// An entry point that the module's table declares.
     pub(super) fn get(&self, name: &str) -> &Function {
         &self.functions[name]
     }
-
-    fn function(
-        &self,
-        source: &Source,
-        name: &'static str,
-        declaration: &Declaration,
-    ) -> Result<Function> {
-        let wrong = |problem: String| Error::Kernel {
-            kernel: name.to_owned(),
-            source_name: source.name.to_owned(),
-            problem,
-        };
-        let c_name = CString::new(name).map_err(|_| wrong("a NUL in the name".to_owned()))?;
-        // SAFETY: the module is loaded and its context is bound.
-        let handle = unsafe { result::module::get_function(self.module, c_name) }
-            .map_err(|_| wrong("the source has no such kernel".to_owned()))?;
-        let pointers = declaration.parameters.iter().map(|_| size_of::<sys::CUdeviceptr>());
-        let sizes: Vec<usize> = pointers.chain([declaration.geometry]).collect();
-        for (index, &size) in sizes.iter().enumerate() {
-            match parameter_size(handle, index) {
-                Ok(found) if found == size => {}
-                Ok(found) => {
-                    let problem = format!("parameter {index} has {found} bytes, not {size}");
-                    return Err(wrong(problem));
-                }
-                Err(_) => {
-                    return Err(wrong(format!("it has {index} parameters, not {}", sizes.len())));
-                }
-            }
-        }
-        match parameter_size(handle, sizes.len()) {
-            Ok(_) => Err(wrong(format!("it has more than {} parameters", sizes.len()))),
-            Err(_) => Ok(Function { handle, shared: AtomicU32::new(SHARED_BY_DEFAULT) }),
-        }
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        self.context.record_err(self.context.synchronize());
-        // SAFETY: nobody else unloads the module; its launches are over, and there will be no more,
-        // since they borrow it.
-        self.context.record_err(unsafe { result::module::unload(self.module) });
-    }
-}
-
-impl Function {
-    /// The handle, for a launch with this much dynamic shared memory.
-    pub(super) fn with_shared(&self, bytes: u32) -> Result<sys::CUfunction, DriverError> {
-        if bytes > self.shared.load(Ordering::Relaxed) {
-            let attribute =
-                sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-            // SAFETY: the module of the function is loaded as long as `self` is.
-            unsafe { result::function::set_function_attribute(self.handle, attribute, bytes) }?;
-            self.shared.fetch_max(bytes as u32, Ordering::Relaxed);
-        }
-        Ok(self.handle)
-    }
-}
-
-fn parameter_size(function: sys::CUfunction, index: usize) -> Result<usize, DriverError> {
-    let (mut offset, mut size) = (0, 0);
-    // SAFETY: the function is of a loaded module, the results outlive the call.
-    unsafe { sys::cuFuncGetParamInfo(function, index, &mut offset, &mut size) }.result()?;
-    Ok(size)
 }

@@ -99,13 +99,14 @@ impl Nvrtc {
         }
     }
 
-    /// Compiles a source that includes some of the headers; the log is the error.
+    /// Compiles a source that includes some of the headers: the machine code and what the compiler
+    /// has to say, or what it has to say alone.
     pub(super) fn compile(
         &self,
-        source: Source,
-        headers: &[Source],
+        source: Source<'_>,
+        headers: &[Source<'_>],
         options: &[String],
-    ) -> Result<Vec<u8>, String> {
+    ) -> Result<(Vec<u8>, String), String> {
         let main = Texts::new([source.text, source.name])?;
         let texts = Texts::new(headers.iter().map(|header| header.text))?;
         let names = Texts::new(headers.iter().map(|header| header.name))?;
@@ -128,24 +129,18 @@ impl Nvrtc {
         }
         // SAFETY: `program` was created above and is destroyed below, by nobody else.
         let result = unsafe {
-            match (self.compile)(program, options.count(), options.pointers.as_ptr()) {
-                0 => self.cubin.of(program),
-                _ => Err(self
-                    .log
-                    .of(program)
-                    .map(|log| String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned())
-                    .unwrap_or_else(|error| error)),
+            let status = (self.compile)(program, options.count(), options.pointers.as_ptr());
+            let log = self.log.of(program).unwrap_or_else(String::into_bytes);
+            let log = String::from_utf8_lossy(&log).trim_end_matches('\0').to_owned();
+            match status {
+                0 => self.cubin.of(program).map(|cubin| (cubin, log)),
+                _ => Err(log),
             }
         };
         // SAFETY: as above.
         unsafe { (self.destroy)(&mut program) };
         result
     }
-}
-
-/// What the dynamic linker says, where it says more than that it failed.
-fn reason(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Texts as C takes them.
@@ -181,6 +176,11 @@ impl Text {
             }
         }
     }
+}
+
+/// What the dynamic linker says, or failing that what it was asked.
+fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The libraries beside `library` that it opens by name at its first use, and would not find unless

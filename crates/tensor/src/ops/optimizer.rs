@@ -70,6 +70,31 @@ pub trait OptimizerBackend: Memory {
         gradients: &[&Self::Buffer],
         state: &mut [Self::Buffer],
     ) -> Result<()>;
+
+    /// [`OptimizerBackend::optimizer_step`] of many tensors, which a device may do at once.
+    fn optimizer_steps(
+        &self,
+        step: &OptimizerStep,
+        tensors: &mut [OptimizedTensor<'_, Self::Buffer>],
+    ) -> Result<()> {
+        tensors.iter_mut().try_for_each(|tensor| {
+            let OptimizedTensor { len, parameters, gradients, state } = tensor;
+            self.optimizer_step(*len, step, parameters, gradients, state)
+        })
+    }
+}
+
+/// The buffers of one tensor in a step, see [`OptimizerBackend::optimizer_step`].
+#[derive(Debug)]
+pub struct OptimizedTensor<'a, T> {
+    /// How many parameters there are.
+    pub len: usize,
+    /// The parameters.
+    pub parameters: &'a mut T,
+    /// The pieces of their gradient.
+    pub gradients: &'a [&'a T],
+    /// The state of the rule.
+    pub state: &'a mut [T],
 }
 
 /// An [`UpdateRule`] applied to a list of tensors, with its state and the number of its steps.
@@ -166,14 +191,19 @@ impl<B: OptimizerBackend> Optimizer<B> {
             weight_decay: self.weight_decay,
             number: self.number,
         };
-        let operands = parameters.iter_mut().zip(gradients).zip(&mut self.state);
-        for ((parameter, gradient), state) in operands {
-            let (backend, len) = (gradient.backend(), gradient.shape().count());
-            let parameter = parameter.buffer_mut()?;
-            let gradients = [gradient.buffer()];
-            backend.optimizer_step(len, &step, parameter, &gradients, &mut state.buffers)?;
-        }
-        Ok(())
+        let Some(backend) = parameters.first().map(|first| first.backend().clone()) else {
+            return Ok(());
+        };
+        let pieces: Vec<_> = gradients.iter().map(|gradient| [gradient.buffer()]).collect();
+        let operands = parameters.iter_mut().zip(&pieces).zip(&mut self.state);
+        let tensors: Result<Vec<_>> = operands
+            .map(|((parameter, gradients), State { buffers, .. })| {
+                let len = parameter.shape().count();
+                let parameters = parameter.buffer_mut()?;
+                Ok(OptimizedTensor { len, parameters, gradients, state: buffers })
+            })
+            .collect();
+        backend.optimizer_steps(&step, &mut tensors?)
     }
 
     /// How many steps were made.
