@@ -23,8 +23,10 @@ pub struct Source<'a> {
 /// What the sources include.
 pub const HEADERS: &[Source<'static>] = &[
     header!("columns.cuh"),
+    header!("conv2d.cuh"),
     header!("elementwise.cuh"),
     header!("function.cuh"),
+    header!("halo.cuh"),
     header!("images.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
@@ -48,6 +50,12 @@ sources! {
     CATEGORICAL = "categorical.cu",
     CLIP = "clip.cu",
     CONCAT = "concat.cu",
+    CONV2D_DEPTHWISE = "conv2d_depthwise.cu",
+    CONV2D_DIRECT = "conv2d_direct.cu",
+    CONV2D_GATHER = "conv2d_gather.cu",
+    CONV2D_PACK = "conv2d_pack.cu",
+    CONV2D_TILED = "conv2d_tiled.cu",
+    CONV2D_WGRAD = "conv2d_wgrad.cu",
     CROSS_ENTROPY = "cross_entropy.cu",
     DROPOUT = "dropout.cu",
     EMBEDDING = "embedding.cu",

@@ -98,6 +98,19 @@ DEV void ldmatrix_x4(u32 (&matrices)[4], const void* row) {
 #endif
 }
 
+// The same of two matrices, with the addresses of lanes 0 .. 16.
+DEV void ldmatrix_x2(u32 (&matrices)[2], const void* row) {
+#ifdef CUDA_EMU
+    __emu_ldmatrix<2, false>(matrices, row);
+#else
+    u32 address = (u32)__cvta_generic_to_shared(row);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(matrices[0]), "=r"(matrices[1])
+                 : "r"(address)
+                 : "memory");
+#endif
+}
+
 // The same of the transposes: a lane gets rows 2 (lane % 4) and the next of column lane / 4.
 DEV void ldmatrix_x4_trans(u32 (&matrices)[4], const void* row) {
 #ifdef CUDA_EMU

@@ -31,3 +31,8 @@ template <class T> DEV void store8(T* to, const Eight& values) {
     for (int i = 0; i < 8; ++i) stored.at[i] = from_f32<T>(values.at[i]);
     *reinterpret_cast<Stored<T>*>(to) = stored;
 }
+
+// Two 16-bit elements in one register, the first in the lower half.
+template <class T> DEV u32 pack(f32 first, f32 second) {
+    return (u32)from_f32<T>(first).bits | (u32)from_f32<T>(second).bits << 16;
+}

@@ -2,10 +2,12 @@
 
 use half::{bf16, f16};
 use nasrl_tensor::ops::{
-    Connection, Conv2d, Conv2dBackend, Epilogue, Padding, conv2d, conv2d_dgrad, conv2d_wgrad,
+    Connection, Conv2d, Conv2dBackend, Epilogue, Padding, Sum, conv2d, conv2d_dgrad, conv2d_wgrad,
 };
-use nasrl_tensor::{Backend, DType, Error, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, backends};
+use nasrl_tensor::{DType, Error, Memory, Tensor};
+use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal};
+
+use crate::{Device, alike, backends};
 
 const FLOATS: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
 
@@ -88,7 +90,7 @@ impl Problem {
         passes
     }
 
-    fn run<B: Backend>(&self, backend: &B, dtype: DType) -> Passes<f32> {
+    fn run(&self, backend: &Device, dtype: DType) -> Passes<f32> {
         let g = &self.geometry;
         let ([h, w], [p, q]) = (g.input, g.output());
         let tensor = |shape: [usize; 4], data: &[f32]| {
@@ -97,7 +99,7 @@ impl Problem {
         let x = tensor([self.images, h, w, g.channels], &self.x);
         let dy = tensor([self.images, p, q, g.filters], &self.dy);
         let w = Tensor::from_slice(backend, g.filter_shape(), &self.w).unwrap();
-        let values = |t: Tensor<B>| t.cast(DType::F32).unwrap().to_vec().unwrap();
+        let values = |t: Tensor<Device>| t.cast(DType::F32).unwrap().to_vec().unwrap();
         Passes {
             y: values(conv2d(&x, &w, g).unwrap()),
             dx: values(conv2d_dgrad(&dy, &w, g).unwrap()),
@@ -120,7 +122,7 @@ fn padded(g: Conv2d, [top, bottom, left, right]: [usize; 4]) -> Conv2d {
 
 /// One size past a tile, primes, even and rectangular filters, strides above the filter, dilation,
 /// padding on one side only, and the layers of real children.
-fn catalogue() -> Vec<Conv2d> {
+pub(crate) fn catalogue() -> Vec<Conv2d> {
     let strided = |g, stride| Conv2d { stride, ..g };
     let dilated = |g, dilation| Conv2d { dilation, ..g };
     let mut all = vec![
@@ -147,6 +149,9 @@ fn catalogue() -> Vec<Conv2d> {
         padded(full([5, 6], 2, 3, [3, 3]), [2, 0, 0, 1]),
         padded(strided(full([6, 5], 3, 48, [3, 5]), [3, 2]), [0, 3, 4, 0]),
         padded(full([3, 3], 1, 2, [2, 2]), [3, 3, 3, 3]),
+        strided(full([18, 17], 16, 24, [3, 3]), [2, 2]).same(),
+        strided(full([9, 10], 72, 8, [3, 2]), [3, 2]).same(),
+        dilated(full([20, 35], 24, 40, [5, 3]), [3, 2]).same(),
     ];
     let depthwise = |g: Conv2d| Conv2d { connection: Connection::Depthwise, ..g };
     all.extend([
@@ -154,6 +159,7 @@ fn catalogue() -> Vec<Conv2d> {
         depthwise(full([9, 8], 17, 17, [5, 2])),
         depthwise(strided(full([11, 12], 33, 33, [3, 3]), [2, 3])).same(),
         depthwise(dilated(full([12, 12], 16, 16, [3, 3]), [2, 2])).same(),
+        depthwise(strided(full([10, 9], 40, 40, [5, 5]), [2, 1])).same(),
     ]);
     all
 }
@@ -165,20 +171,9 @@ fn integers_are_exact() {
             let problem = Problem::integers(images, geometry);
             let expected = problem.reference();
             for backend in backends() {
-                // bf16 and f16 hold integers up to 256 and 2,048: those that a sum may pass are
-                // rounded, once, from the exact sum.
                 for dtype in FLOATS {
                     let found = problem.run(&backend, dtype);
-                    let round = |values: &[f64]| -> Vec<f64> {
-                        values
-                            .iter()
-                            .map(|&value| match dtype {
-                                DType::BF16 => bf16::from_f32(value as f32).to_f64(),
-                                DType::F16 => f16::from_f32(value as f32).to_f64(),
-                                _ => value,
-                            })
-                            .collect()
-                    };
+                    let round = |values: &[f64]| rounded_to(dtype, values);
                     let what = |pass| {
                         format!("{pass} {dtype} on {}, {images} of {geometry:?}", backend.name())
                     };
@@ -214,17 +209,91 @@ fn random_values_are_within_the_error_of_their_sums() {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
+fn backends_that_are_alike_give_the_same_bits() {
     let geometry = Conv2d { stride: [2, 2], ..full([33, 31], 6, 24, [3, 3]) }.same();
     let problem = Problem::uniform(37, geometry);
-    for pair in backends().chunks(2) {
-        for dtype in FLOATS {
-            let [one, three] = [&pair[0], &pair[1]].map(|backend| problem.run(backend, dtype));
-            assert_eq!(one.y, three.y);
-            assert_eq!(one.dx, three.dx);
-            assert_eq!(one.dw, three.dw);
+    for dtype in FLOATS {
+        let results: Vec<_> = alike().iter().map(|on| problem.run(on, dtype)).collect();
+        for pair in results.windows(2) {
+            assert!(pair[0].y == pair[1].y);
+            assert!(pair[0].dx == pair[1].dx);
+            assert!(pair[0].dw == pair[1].dw);
         }
     }
+}
+
+/// What no function on tensors fuses: bias and relu forward, a mask backward, sums that are added
+/// to what is there. Buffers are longer than what they hold, as those of a compiled program are.
+#[test]
+fn what_a_program_fuses_is_exact() {
+    for geometry in catalogue() {
+        let images = 2;
+        let problem = Problem::integers(images, geometry);
+        let expected = problem.reference();
+        let mut inputs = Inputs::new(13);
+        let bias = inputs.integers(geometry.filters, 3);
+        let mask = inputs.integers(problem.x.len(), 1);
+        let before = inputs.integers(problem.w.len(), 9);
+        let biased =
+            |(index, &y): (usize, &f64)| (y + f64::from(bias[index % geometry.filters])).max(0.0);
+        let y: Vec<f64> = expected.y.iter().enumerate().map(biased).collect();
+        let passed = |(&dx, &mask): (&f64, &f32)| if mask > 0.0 { dx } else { 0.0 };
+        let dx: Vec<f64> = expected.dx.iter().zip(&mask).map(passed).collect();
+        let dw: Vec<f64> =
+            expected.dw.iter().zip(&before).map(|(&dw, &before)| dw + f64::from(before)).collect();
+        for on in backends() {
+            for dtype in FLOATS {
+                let buffer = |values: &[f32], dtype: DType| {
+                    let longer = [values, &[7.0; 5]].concat();
+                    let mut wide = on.zeros(DType::F32, longer.len()).unwrap();
+                    on.write(&longer, &mut wide).unwrap();
+                    let mut buffer = on.zeros(dtype, longer.len()).unwrap();
+                    on.cast(longer.len(), &wide, &mut buffer).unwrap();
+                    buffer
+                };
+                let read = |buffer: &<Device as Memory>::Buffer, len: usize| {
+                    let mut wide = on.zeros(DType::F32, len + 1).unwrap();
+                    on.cast(len + 1, buffer, &mut wide).unwrap();
+                    let mut values = vec![0.0f32; len + 1];
+                    on.read(&wide, &mut values).unwrap();
+                    assert_eq!(values.pop(), Some(7.0), "written past the end");
+                    values
+                };
+                let round = |values: &[f64]| rounded_to(dtype, values);
+                let what = |of| format!("{of} {dtype} on {} of {geometry:?}", on.name());
+                let mut plan = on.conv2d_plan(&geometry, dtype).unwrap();
+                on.conv2d_load(&mut plan, &buffer(&problem.w, DType::F32)).unwrap();
+                let x = buffer(&problem.x, dtype);
+                let dy = buffer(&problem.dy, dtype);
+
+                let mut found = buffer(&vec![1.0; y.len()], dtype);
+                let of_filters = buffer(&bias, DType::F32);
+                let epilogue = Epilogue { bias: Some(&of_filters), relu: true };
+                on.conv2d_fprop(&plan, images, &x, epilogue, &mut found).unwrap();
+                assert_equal(&what("y"), &read(&found, y.len()), &round(&y));
+
+                let mut found = buffer(&vec![1.0; dx.len()], dtype);
+                let of_input = buffer(&mask, dtype);
+                on.conv2d_dgrad(&plan, images, &dy, Some(&of_input), &mut found).unwrap();
+                assert_equal(&what("dx"), &read(&found, dx.len()), &round(&dx));
+
+                let mut found = buffer(&before, DType::F32);
+                on.conv2d_wgrad(&plan, images, &x, &dy, Sum::Add, &mut found).unwrap();
+                assert_equal(&what("dw"), &read(&found, dw.len()), &dw);
+            }
+        }
+    }
+}
+
+/// bf16 and f16 hold integers up to 256 and 2,048: those that a sum may pass are rounded, once,
+/// from the exact sum.
+fn rounded_to(dtype: DType, values: &[f64]) -> Vec<f64> {
+    let round = |&value: &f64| match dtype {
+        DType::BF16 => bf16::from_f32(value as f32).to_f64(),
+        DType::F16 => f16::from_f32(value as f32).to_f64(),
+        _ => value,
+    };
+    values.iter().map(round).collect()
 }
 
 #[test]
@@ -247,8 +316,8 @@ fn relu_keeps_nan() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let backend = &backends()[0];
-    let zeros = |shape: [usize; 4]| Tensor::zeros(backend, DType::F32, shape).unwrap();
+    let Some(device) = backends().pop() else { return };
+    let zeros = |shape: [usize; 4]| Tensor::zeros(&device, DType::F32, shape).unwrap();
     let g = full([4, 4], 3, 8, [3, 3]);
     let (x, w) = (zeros([2, 4, 4, 3]), zeros([8, 3, 3, 3]));
     let refused = |x: &Tensor<_>, w: &Tensor<_>, g: &Conv2d| conv2d(x, w, g).unwrap_err();

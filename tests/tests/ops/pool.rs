@@ -27,6 +27,7 @@ fn problems() -> Vec<(usize, Pool2d)> {
         (2, Pool2d { stride: [3, 4], ..new([11, 13], 3, [2, 3]) }),
         (1, Pool2d { stride: [3, 1], ..new([5, 3], 4, [2, 4]) }.same()),
         (2, Pool2d { stride: [2, 1], padding: padding(2, 1, 0, 3), ..new([5, 6], 3, [3, 4]) }),
+        (3, Pool2d { stride: [2, 1], ..new([9, 6], 24, [3, 2]) }.same()),
         (16, Pool2d { stride: [1, 2], ..new([16, 17], 31, [3, 2]) }.same()),
     ]
 }

@@ -20,6 +20,10 @@ mod categorical;
 mod clip;
 #[path = "../ops/concat.rs"]
 mod concat;
+#[path = "../ops/conv2d.rs"]
+mod conv2d;
+#[path = "conv2d_algorithms.rs"]
+mod conv2d_algorithms;
 #[path = "../ops/cross_entropy.rs"]
 mod cross_entropy;
 #[path = "../ops/dropout.rs"]

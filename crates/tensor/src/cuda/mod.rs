@@ -19,6 +19,7 @@ mod clip;
 mod columns;
 mod compiler;
 mod concat;
+mod conv2d;
 mod cross_entropy;
 mod custom;
 mod device;
@@ -53,6 +54,7 @@ use cudarc::driver::sys::CUstream;
 pub use buffer::Buffer;
 pub use cache::KernelCache;
 pub use compiler::{Compiled, compile};
+pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 

@@ -1,0 +1,173 @@
+// conv2d_wgrad: the gradient of filters on tensor cores, a slice of the positions a block.
+//
+//   partial[slice, k, t, c] = sum_{n, i} dy[n, i, k] x[n, i step + origin + taps[t], c]
+//
+// where i runs over positions down and across, c over channels and t over taps. x is [images,
+// extent, channels], dy likewise, both of bf16 or f16; partial is f32. taps is [3, taps]: places in
+// the window down and across, and what is not used here. conv2d_wgrad_total adds the slices up.
+//
+// A block goes through every `slices`th tile of positions. It has the halo of the tile and its dy
+// in shared memory; both are fetched transposed, 32 positions at a time. The gradient's columns
+// are blocks (chunk of 8 channels, tap) in that order, so that a group of columns needs only a few
+// chunks of the halo.
+// Grid: (slices, groups of 4 NB blocks of columns, groups of 16 MT filters) blocks of 128 threads:
+// each of four warps has NB blocks of columns by all filters of the group. Shared: distances of
+// positions, dy, halo, dynamic. Nothing overlaps.
+//
+//   conv2d_wgrad_{MT}_{NB}_{bf16,f16}  for MT 2, 3, 4 and NB 3, 9
+#include "halo.cuh"
+
+struct Wgrad {
+    Map x;
+    Map dy;
+    u32 step[2];
+    // Where in the input the window of the first position begins, which may be before it.
+    u32 origin[2];
+    Tiling tiling;
+    u32 tiles;
+    // Positions of a tile, rounded up to a multiple of 32.
+    u32 rows;
+    u32 taps;
+    // Chunks of 8 channels of the input, and those of them that a block has in its halo.
+    u32 chunks;
+    u32 halo_chunks;
+};
+
+enum : u32 { THREADS = 128 };
+
+template <int MT, int NB, class T> struct Block {
+    enum : u32 { FILTERS = MT * 16, PITCH = (MT * 2 | 1) * 16 };
+
+    const Wgrad& g;
+    u32* distances;
+    u8* gradient;
+    u8* halo;
+    // The first block of columns and the first chunk of the group.
+    u32 first, first_chunk;
+
+    DEV Block(const Wgrad& g, u8* shared) : g(g), distances(reinterpret_cast<u32*>(shared)) {
+        gradient = shared + g.rows * 4;
+        halo = gradient + g.rows * PITCH;
+        first = blockIdx.y * 4 * NB;
+        first_chunk = first / g.taps;
+    }
+
+    DEV u32 column_block(u32 j) const { return first + threadIdx.x / 32 * NB + j; }
+
+    DEV void find_positions() const {
+        for (u32 i = threadIdx.x; i < g.rows; i += THREADS) {
+            distances[i] = Position::of(g.tiling, i).in_halo(g.tiling, g.step);
+        }
+    }
+
+    // The distance of a block of columns in the halo.
+    DEV u32 distance(const u32* taps, u32 j) const {
+        u32 block = column_block(j), chunk = block / g.taps, tap = block % g.taps;
+        if (chunk >= g.chunks) return 0;
+        u32 pixel = taps[tap] * g.tiling.halo[1] + taps[g.taps + tap];
+        return pixel * g.tiling.pitch + (chunk - first_chunk) * 16;
+    }
+
+    DEV void load_tile(const T* x, const T* dy, u32 tile) const {
+        Corner corner = Corner::of(g.tiling, tile);
+        Corner window = {corner.image, corner.row * g.step[0] + g.origin[0],
+                         corner.column * g.step[1] + g.origin[1]};
+        load_halo<THREADS>(halo, x, g.x, g.tiling, window, first_chunk, g.halo_chunks);
+        for (u32 i = threadIdx.x; i < g.rows * MT * 2; i += THREADS) {
+            u32 row = i / (MT * 2), chunk = i % (MT * 2);
+            Position at = Position::of(g.tiling, row);
+            u32 image = corner.image + at.image;
+            u32 p = corner.row + at.row, q = corner.column + at.column;
+            bool live = at.live && image < g.dy.images && p < g.dy.extent[0] &&
+                        q < g.dy.extent[1];
+            u64 pixel = ((u64)image * g.dy.extent[0] + p) * g.dy.extent[1] + q;
+            u32 filter = blockIdx.z * FILTERS + chunk * 8;
+            load_chunk(gradient + row * PITCH + chunk * 16, dy, g.dy, pixel, live, filter);
+        }
+        cp_async_commit();
+    }
+
+    DEV void multiply_tile(const u32 (&columns)[NB], f32 (&sums)[MT][NB][4]) const {
+        u32 lane = threadIdx.x % 32;
+        const u8* from = gradient + (lane % 8 + lane / 16 * 8) * PITCH + lane / 8 % 2 * 16;
+#pragma unroll 1
+        for (u32 row = 0; row < g.rows; row += 32) {
+            u32 a[2][MT][4];
+#pragma unroll
+            for (u32 half = 0; half < 2; ++half) {
+#pragma unroll
+                for (u32 i = 0; i < MT; ++i) {
+                    ldmatrix_x4_trans(a[half][i], from + (row + half * 16) * PITCH + i * 32);
+                }
+            }
+            const u8* position = halo + distances[row + lane];
+#pragma unroll
+            for (u32 j = 0; j < NB; ++j) {
+                u32 both[4];
+                ldmatrix_x4_trans(both, position + columns[j]);
+#pragma unroll
+                for (u32 half = 0; half < 2; ++half) {
+                    u32 b[2] = {both[2 * half], both[2 * half + 1]};
+#pragma unroll
+                    for (u32 i = 0; i < MT; ++i) mma<T>(sums[i][j], a[half][i], b);
+                }
+            }
+        }
+    }
+
+    DEV void store(const f32 (&sums)[MT][NB][4], f32* partial) const {
+        u32 lane = threadIdx.x % 32, filters = g.dy.channels, channels = g.x.channels;
+        partial += (u64)blockIdx.x * filters * g.taps * channels;
+#pragma unroll
+        for (u32 j = 0; j < NB; ++j) {
+            u32 block = column_block(j), channel = block / g.taps * 8 + lane % 4 * 2;
+#pragma unroll
+            for (u32 i = 0; i < MT; ++i) {
+#pragma unroll
+                for (u32 e = 0; e < 4; ++e) {
+                    u32 filter = blockIdx.z * FILTERS + i * 16 + lane / 4 + e / 2 * 8;
+                    u32 c = channel + e % 2;
+                    if (filter >= filters || c >= channels) continue;
+                    partial[((u64)filter * g.taps + block % g.taps) * channels + c] = sums[i][j][e];
+                }
+            }
+        }
+    }
+};
+
+template <int MT, int NB, class T>
+DEV void wgrad(const T* x, const T* dy, const u32* taps, f32* partial, const Wgrad& g) {
+    extern __shared__ __align__(128) u8 shared[];
+    Block<MT, NB, T> block(g, shared);
+    f32 sums[MT][NB][4];
+    u32 columns[NB];
+#pragma unroll
+    for (u32 j = 0; j < NB; ++j) {
+        columns[j] = block.distance(taps, j);
+#pragma unroll
+        for (u32 i = 0; i < MT; ++i) {
+#pragma unroll
+            for (u32 e = 0; e < 4; ++e) sums[i][j][e] = 0.0f;
+        }
+    }
+    block.find_positions();
+    for (u32 tile = blockIdx.x; tile < g.tiles; tile += gridDim.x) {
+        block.load_tile(x, dy, tile);
+        cp_async_wait<0>();
+        __syncthreads();
+        block.multiply_tile(columns, sums);
+        __syncthreads();
+    }
+    block.store(sums, partial);
+}
+
+#define WGRAD(MT, NB, T)                                                                       \
+    extern "C" __global__ void __launch_bounds__(128, 2)                                       \
+        conv2d_wgrad_##MT##_##NB##_##T(const T* x, const T* dy, const u32* taps, f32* partial, \
+                                       Wgrad g) {                                              \
+        wgrad<MT, NB>(x, dy, taps, partial, g);                                                \
+    }
+#define CONV2D_WGRAD(T) \
+    WGRAD(2, 3, T) WGRAD(3, 3, T) WGRAD(4, 3, T) WGRAD(2, 9, T) WGRAD(3, 9, T) WGRAD(4, 9, T)
+CONV2D_WGRAD(bf16)
+CONV2D_WGRAD(f16)
