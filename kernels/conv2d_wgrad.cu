@@ -1,10 +1,7 @@
 // conv2d_wgrad: the gradient of filters on tensor cores, a slice of the positions a block.
 //
-//   partial[slice, k, t, c] = sum_{n, i} dy[n, i, k] x[n, i step + origin + taps[t], c]
-//
-// where i runs over positions down and across, c over channels and t over taps. x is [images,
-// extent, channels], dy likewise, both of bf16 or f16; partial is f32. taps is [3, taps]: places in
-// the window down and across, and what is not used here. conv2d_wgrad_total adds the slices up.
+// Formula and geometry are those of common/wgrad.cuh. x and dy are of bf16 or f16; partial is f32.
+// conv2d_wgrad_total adds the slices up.
 //
 // A block goes through every `slices`th tile of positions. It has the halo of the tile and its dy
 // in shared memory; both are fetched transposed, 32 positions at a time. The gradient's columns
@@ -16,22 +13,7 @@
 //
 //   conv2d_wgrad_{MT}_{NB}_{bf16,f16}  for MT 2, 3, 4 and NB 3, 9
 #include "halo.cuh"
-
-struct Wgrad {
-    Map x;
-    Map dy;
-    u32 step[2];
-    // Where in the input the window of the first position begins, which may be before it.
-    u32 origin[2];
-    Tiling tiling;
-    u32 tiles;
-    // Positions of a tile, rounded up to a multiple of 32.
-    u32 rows;
-    u32 taps;
-    // Chunks of 8 channels of the input, and those of them that a block has in its halo.
-    u32 chunks;
-    u32 halo_chunks;
-};
+#include "wgrad.cuh"
 
 enum : u32 { THREADS = 128 };
 
@@ -56,7 +38,7 @@ template <int MT, int NB, class T> struct Block {
 
     DEV void find_positions() const {
         for (u32 i = threadIdx.x; i < g.rows; i += THREADS) {
-            distances[i] = Position::of(g.tiling, i).in_halo(g.tiling, g.step);
+            distances[i] = Position::of(g.tiling, i).in_halo(g.tiling, g.step[0]);
         }
     }
 
@@ -64,8 +46,7 @@ template <int MT, int NB, class T> struct Block {
     DEV u32 distance(const u32* taps, u32 j) const {
         u32 block = column_block(j), chunk = block / g.taps, tap = block % g.taps;
         if (chunk >= g.chunks) return 0;
-        u32 pixel = taps[tap] * g.tiling.halo[1] + taps[g.taps + tap];
-        return pixel * g.tiling.pitch + (chunk - first_chunk) * 16;
+        return g.tiling.distance(taps[tap], taps[g.taps + tap]) + (chunk - first_chunk) * 16;
     }
 
     DEV void load_tile(const T* x, const T* dy, u32 tile) const {

@@ -26,6 +26,7 @@ pub const HEADERS: &[Source<'static>] = &[
     header!("conv2d.cuh"),
     header!("elementwise.cuh"),
     header!("function.cuh"),
+    header!("gather.cuh"),
     header!("halo.cuh"),
     header!("images.cuh"),
     header!("peak.cuh"),
@@ -37,6 +38,7 @@ pub const HEADERS: &[Source<'static>] = &[
     header!("rows.cuh"),
     header!("types.cuh"),
     header!("vector.cuh"),
+    header!("wgrad.cuh"),
 ];
 
 sources! {

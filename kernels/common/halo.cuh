@@ -1,22 +1,8 @@
-// A tile of a convolution's positions and the part of its input that they see, the halo, in shared
-// memory: for each of its pixels `chunks` chunks of 8 channels in 16-bit elements, at an odd pitch,
-// so that the rows of eight consecutive pixels that ldmatrix reads lie in different banks.
+// The halo of a tile of positions in shared memory: for each of its pixels some chunks of 8
+// channels in 16-bit elements, at a pitch of an odd number of chunks, so that the rows of eight
+// consecutive pixels that ldmatrix reads lie in different banks.
 #pragma once
-#include "types.cuh"
-
-// A tile has `images` x `rows` x `columns` positions; tiles cover the positions of all images.
-struct Tiling {
-    u32 images;
-    u32 rows;
-    u32 columns;
-    // How many tiles there are down and across.
-    u32 down;
-    u32 across;
-    // Pixels of the halo, down and across.
-    u32 halo[2];
-    // Bytes of a pixel of the halo: an odd number of chunks.
-    u32 pitch;
-};
+#include "gather.cuh"
 
 // The first position of a tile.
 struct Corner {
@@ -39,37 +25,41 @@ struct Position {
         if (image >= g.images) return Position{0, 0, 0, false};
         return Position{image, row, column, true};
     }
-    // Where its window begins in the halo, in bytes; windows are `step` pixels apart.
-    DEV u32 in_halo(const Tiling& g, const u32 (&step)[2]) const {
-        u32 row_in_halo = image * g.halo[0] + row * step[0];
-        return (row_in_halo * g.halo[1] + column * step[1]) * g.pitch;
+    // Where its window begins in the halo, in bytes; windows are `step` pixels apart down.
+    DEV u32 in_halo(const Tiling& g, u32 step) const {
+        return ((image * g.halo[0] + row * step) * g.halo[1] + column) * g.pitch;
     }
 };
 
 // Steps through the chunks of a halo, a block's threads side by side, without a division a step.
 struct Walk {
-    u32 chunk, column, row, image;
-    u32 d_chunk, d_column, d_row, d_image;
+    u32 chunk, lane, phase, row, image;
+    u32 d_chunk, d_lane, d_phase, d_row, d_image;
 
     DEV Walk(const Tiling& g, u32 chunks, u32 threads) {
-        split(g, chunks, threadIdx.x, chunk, column, row, image);
-        split(g, chunks, threads, d_chunk, d_column, d_row, d_image);
+        split(g, chunks, threadIdx.x, chunk, lane, phase, row, image);
+        split(g, chunks, threads, d_chunk, d_lane, d_phase, d_row, d_image);
     }
     DEV void step(const Tiling& g, u32 chunks) {
         u32 carry = add(chunk, d_chunk, chunks, 0);
-        carry = add(column, d_column, g.halo[1], carry);
+        carry = add(lane, d_lane, g.lanes, carry);
+        carry = add(phase, d_phase, g.step, carry);
         carry = add(row, d_row, g.halo[0], carry);
         image += d_image + carry;
     }
+    // The chunk's column, among those that lie side by side in the input.
+    DEV u32 column(const Tiling& g) const { return lane * g.step + phase; }
     // The chunk's place in the halo, in bytes.
     DEV u32 in_halo(const Tiling& g) const {
-        return ((image * g.halo[0] + row) * g.halo[1] + column) * g.pitch + chunk * 16;
+        u32 pixel = (image * g.halo[0] + row) * g.halo[1] + phase * g.lanes + lane;
+        return pixel * g.pitch + chunk * 16;
     }
 
-    DEV static void split(const Tiling& g, u32 chunks, u32 index, u32& chunk, u32& column,
-                          u32& row, u32& image) {
+    DEV static void split(const Tiling& g, u32 chunks, u32 index, u32& chunk, u32& lane,
+                          u32& phase, u32& row, u32& image) {
         chunk = index % chunks, index /= chunks;
-        column = index % g.halo[1], index /= g.halo[1];
+        lane = index % g.lanes, index /= g.lanes;
+        phase = index % g.step, index /= g.step;
         row = index % g.halo[0], image = index / g.halo[0];
     }
     DEV static u32 add(u32& digit, u32 by, u32 base, u32 carry) {
@@ -78,13 +68,6 @@ struct Walk {
         digit -= base;
         return 1;
     }
-};
-
-// Activations, [images, extent, channels].
-struct Map {
-    u32 images;
-    u32 extent[2];
-    u32 channels;
 };
 
 // Starts to bring 8 channels of a pixel to shared memory, zeros for what does not exist. A number
@@ -115,7 +98,7 @@ DEV void load_halo(u8* halo, const T* x, const Map& map, const Tiling& g, const 
     while (walk.image < g.images) {
         u32 image = first.image + walk.image;
         // Places before the input wrap round to large numbers.
-        u32 row = first.row + walk.row, column = first.column + walk.column;
+        u32 row = first.row + walk.row, column = first.column + walk.column(g);
         bool inside = image < map.images && row < map.extent[0] && column < map.extent[1];
         u64 pixel = ((u64)image * map.extent[0] + row) * map.extent[1] + column;
         load_chunk(halo + walk.in_halo(g), x, map, pixel, inside, (first_chunk + walk.chunk) * 8);

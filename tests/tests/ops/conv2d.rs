@@ -152,6 +152,7 @@ pub(crate) fn catalogue() -> Vec<Conv2d> {
         strided(full([18, 17], 16, 24, [3, 3]), [2, 2]).same(),
         strided(full([9, 10], 72, 8, [3, 2]), [3, 2]).same(),
         dilated(full([20, 35], 24, 40, [5, 3]), [3, 2]).same(),
+        full([11, 12], 80, 72, [3, 3]).same(),
     ];
     let depthwise = |g: Conv2d| Conv2d { connection: Connection::Depthwise, ..g };
     all.extend([

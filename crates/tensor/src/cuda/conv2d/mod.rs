@@ -14,14 +14,13 @@ mod tiling;
 mod wgrad;
 mod window;
 
-use super::buffer::Argument;
 use super::{Buffer, Cuda};
 use crate::ops::{Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, Sum};
 use crate::{DType, Error, Result};
 use direct::Direct;
 use gather::Gather;
-use pack::{Direction, Packed};
-use tiled::TiledGather;
+use pack::{Direction, Group, Packed};
+use wgrad::Wgrad;
 use window::Window;
 
 /// A convolution that is ready to run on a GPU: tables of taps and packed filters.
@@ -43,24 +42,15 @@ pub enum Conv2dAlgorithm {
 }
 
 enum Kernels {
-    TensorCore(Box<TensorCore>),
-    Tiled(Box<Tiled>),
-    Direct(Box<Direct>),
+    Gemm(Box<Gemm>, Packed),
+    Direct(Direct),
 }
 
-struct TensorCore {
+/// How the passes of a convolution are computed as products of tiles.
+struct Gemm {
     fprop: Gather,
-    dgrad: Vec<Gather>,
-    wgrad: wgrad::Choice,
-    window: Window,
-    taps: Buffer,
-}
-
-struct Tiled {
-    fprop: TiledGather,
-    dgrad: Vec<TiledGather>,
-    window: Window,
-    taps: Buffer,
+    dgrad: Gather,
+    wgrad: Wgrad,
 }
 
 /// The operands of a gather: `x` is the output's gradient where the gather is one of dgrad.
@@ -83,8 +73,23 @@ struct Gradient<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slices {
     count: usize,
-    /// Positions of a slice, where slices are of whole positions and not of tiles.
+    /// Positions of a slice, where slices are not of tiles.
     pixels: usize,
+}
+
+impl Slices {
+    /// Slices of tiles, of which each takes so many blocks of threads.
+    fn of_tiles(tiles: usize, blocks: usize) -> Self {
+        let most = (WGRAD_BLOCKS / blocks).clamp(1, MOST_SLICES);
+        Slices { count: tiles.clamp(1, most), pixels: 0 }
+    }
+
+    /// Slices of positions, a multiple of `whole` of them.
+    fn of_pixels(pixels: usize, blocks: usize, whole: usize) -> Self {
+        let wanted = Self::of_tiles(pixels.div_ceil(PIXELS), blocks).count;
+        let a_slice = pixels.div_ceil(wanted).next_multiple_of(whole).max(1);
+        Slices { count: pixels.div_ceil(a_slice).max(1), pixels: a_slice }
+    }
 }
 
 impl Cuda {
@@ -100,37 +105,12 @@ impl Cuda {
         algorithm: Conv2dAlgorithm,
     ) -> Result<Conv2dPlan> {
         window::check(geometry)?;
-        let kernels = match Choice::of(geometry, dtype, algorithm)? {
-            Choice::TensorCore(choice) => {
-                let TensorCoreChoice { fprop, dgrad, wgrad } = *choice;
-                let gather = |direction, (window, choice)| {
-                    Gather::new(self, geometry, direction, (window, choice, dtype))
-                };
-                let window = fprop.0.clone();
-                let dgrad = dgrad.into_iter().map(|choice| gather(Direction::Dgrad, choice));
-                Kernels::TensorCore(Box::new(TensorCore {
-                    taps: pack::table(self, &window, geometry.channels)?,
-                    fprop: gather(Direction::Fprop, fprop)?,
-                    dgrad: dgrad.collect::<Result<_>>()?,
-                    wgrad,
-                    window,
-                }))
+        let kernels = match Gemm::of(geometry, dtype, algorithm)? {
+            Some(gemm) => {
+                let packed = Packed::new(self, geometry, dtype, &gemm.groups())?;
+                Kernels::Gemm(Box::new(gemm), packed)
             }
-            Choice::Tiled => {
-                let gather =
-                    |direction, window| TiledGather::new(self, geometry, direction, window);
-                let window = Window::fprop(geometry);
-                let dgrad = Window::dgrad(geometry).into_iter();
-                Kernels::Tiled(Box::new(Tiled {
-                    taps: pack::table(self, &window, geometry.channels)?,
-                    fprop: gather(Direction::Fprop, window.clone())?,
-                    dgrad: dgrad
-                        .map(|window| gather(Direction::Dgrad, window))
-                        .collect::<Result<_>>()?,
-                    window,
-                }))
-            }
-            Choice::Direct => Kernels::Direct(Box::new(Direct::new(self, geometry, dtype)?)),
+            None => Kernels::Direct(Direct::new(self, geometry, dtype)?),
         };
         Ok(Conv2dPlan { geometry: *geometry, dtype, kernels })
     }
@@ -145,18 +125,9 @@ impl Conv2dBackend for Cuda {
 
     fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory {
         let filters = geometry.filter_shape().count();
-        let taps = 3 * geometry.kernel[0] * geometry.kernel[1] * size_of::<u32>();
-        let plan = match Choice::of(geometry, dtype, Conv2dAlgorithm::default()) {
-            Ok(Choice::TensorCore(choice)) => {
-                let bytes = |(window, choice): &(Window, gather::Choice)| choice.bytes(window);
-                taps + bytes(&choice.fprop) + choice.dgrad.iter().map(bytes).sum::<usize>()
-            }
-            Ok(Choice::Tiled) => {
-                let mut windows = Window::dgrad(geometry);
-                windows.push(Window::fprop(geometry));
-                taps + windows.iter().map(TiledGather::bytes).sum::<usize>()
-            }
-            Ok(Choice::Direct) | Err(_) => filters * dtype.size(),
+        let plan = match Gemm::of(geometry, dtype, Conv2dAlgorithm::default()) {
+            Ok(Some(gemm)) => gemm.groups().map(|group| Packed::bytes(group, dtype)).iter().sum(),
+            Ok(None) | Err(_) => filters * dtype.size(),
         };
         Conv2dMemory { plan, scratch: MOST_SLICES * filters * size_of::<f32>() }
     }
@@ -164,14 +135,7 @@ impl Conv2dBackend for Cuda {
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
         let count = plan.geometry.filter_shape().count();
         match &mut plan.kernels {
-            Kernels::TensorCore(passes) => {
-                passes.fprop.load(self, filters, count)?;
-                passes.dgrad.iter_mut().try_for_each(|pass| pass.load(self, filters, count))
-            }
-            Kernels::Tiled(passes) => {
-                passes.fprop.load(self, filters, count)?;
-                passes.dgrad.iter_mut().try_for_each(|pass| pass.load(self, filters, count))
-            }
+            Kernels::Gemm(_, packed) => packed.load(self, filters, count),
             Kernels::Direct(direct) => direct.load(self, filters),
         }
     }
@@ -188,8 +152,7 @@ impl Conv2dBackend for Cuda {
         let operands = Operands { images, x, bias, relu, mask: None };
         plan.check(x)?;
         match &plan.kernels {
-            Kernels::TensorCore(passes) => passes.fprop.run(self, &operands, y),
-            Kernels::Tiled(passes) => passes.fprop.run(self, &operands, y),
+            Kernels::Gemm(gemm, packed) => gemm.fprop.run(self, (packed, [0, 0]), &operands, y),
             Kernels::Direct(direct) => direct.fprop(self, &operands, y),
         }
     }
@@ -205,11 +168,8 @@ impl Conv2dBackend for Cuda {
         let operands = Operands { images, x: dy, bias: None, relu: false, mask };
         plan.check(dy)?;
         match &plan.kernels {
-            Kernels::TensorCore(passes) => {
-                passes.dgrad.iter().try_for_each(|pass| pass.run(self, &operands, dx))
-            }
-            Kernels::Tiled(passes) => {
-                passes.dgrad.iter().try_for_each(|pass| pass.run(self, &operands, dx))
+            Kernels::Gemm(gemm, packed) => {
+                gemm.dgrad.run(self, (packed, gemm.fprop.lens()), &operands, dx)
             }
             Kernels::Direct(direct) => direct.dgrad(self, &operands, dx),
         }
@@ -230,13 +190,9 @@ impl Conv2dBackend for Cuda {
         let slices = plan.slices(images);
         let mut partial = self.uninitialised(DType::F32, slices.count * count)?;
         match &plan.kernels {
-            Kernels::TensorCore(passes) => {
-                let window = (&passes.window, &passes.taps);
-                passes.wgrad.run(self, window, &gradient, &mut partial, slices)?;
-            }
-            Kernels::Tiled(passes) => {
-                let window = (&passes.window, &passes.taps);
-                tiled::wgrad(self, window, &gradient, &mut partial, slices)?;
+            Kernels::Gemm(gemm, packed) => {
+                let [_, taps] = packed.buffers();
+                gemm.wgrad.run(self, taps, &gradient, (&mut partial, slices))?;
             }
             Kernels::Direct(direct) => direct.wgrad(self, &gradient, &mut partial, slices)?,
         }
@@ -265,105 +221,48 @@ impl Conv2dPlan {
 
     fn slices(&self, images: usize) -> Slices {
         let pixels = images * self.geometry.output().iter().product::<usize>();
-        let at_most = |units: usize, blocks: usize| {
-            units.clamp(1, (WGRAD_BLOCKS / blocks).clamp(1, MOST_SLICES))
-        };
-        let (wanted, whole) = match &self.kernels {
-            Kernels::TensorCore(passes) => {
-                let tiles = passes.wgrad.tiling.tiles(images);
-                let count = at_most(tiles, passes.wgrad.blocks());
-                return Slices { count, pixels: 0 };
-            }
-            Kernels::Tiled(passes) => {
-                let blocks = tiled::wgrad_blocks(&passes.window);
-                (at_most(pixels.div_ceil(PIXELS), blocks), 8)
-            }
-            Kernels::Direct(_) => (at_most(pixels.div_ceil(PIXELS), 1), 1),
-        };
-        let pixels_a_slice = pixels.div_ceil(wanted).next_multiple_of(whole).max(1);
-        let count = pixels.div_ceil(pixels_a_slice).max(1);
-        Slices { count, pixels: pixels_a_slice }
-    }
-}
-
-/// What will compute a convolution, before anything is allocated.
-enum Choice {
-    TensorCore(Box<TensorCoreChoice>),
-    Tiled,
-    Direct,
-}
-
-struct TensorCoreChoice {
-    fprop: (Window, gather::Choice),
-    dgrad: Vec<(Window, gather::Choice)>,
-    wgrad: wgrad::Choice,
-}
-
-impl Choice {
-    fn of(geometry: &Conv2d, dtype: DType, algorithm: Conv2dAlgorithm) -> Result<Self> {
-        let direct =
-            algorithm == Conv2dAlgorithm::Direct || geometry.connection == Connection::Depthwise;
-        match dtype {
-            DType::F32 | DType::BF16 | DType::F16 if direct => Ok(Choice::Direct),
-            DType::F32 => Ok(Choice::Tiled),
-            DType::BF16 | DType::F16 => Ok(TensorCoreChoice::of(geometry)
-                .map_or(Choice::Direct, |choice| Choice::TensorCore(Box::new(choice)))),
-            found => Err(Error::DType { op: window::OP, found, expected: "f32, bf16 or f16" }),
+        match &self.kernels {
+            Kernels::Gemm(gemm, _) => gemm.wgrad.slices(images),
+            Kernels::Direct(_) => Slices::of_pixels(pixels, 1, 1),
         }
     }
 }
 
-impl TensorCoreChoice {
-    fn of(geometry: &Conv2d) -> Option<Self> {
-        let choose = |window: Window| gather::Choice::of(&window).map(|choice| (window, choice));
+impl Gemm {
+    /// None if the convolution is to be computed directly.
+    fn of(geometry: &Conv2d, dtype: DType, algorithm: Conv2dAlgorithm) -> Result<Option<Self>> {
+        let direct =
+            algorithm == Conv2dAlgorithm::Direct || geometry.connection == Connection::Depthwise;
+        match dtype {
+            DType::F32 | DType::BF16 | DType::F16 if direct => Ok(None),
+            DType::F32 => {
+                let window = Window::fprop(geometry);
+                Ok(Some(Gemm {
+                    fprop: Gather::tiled(vec![window.clone()]),
+                    dgrad: Gather::tiled(Window::dgrad(geometry)),
+                    wgrad: Wgrad::tiled(window),
+                }))
+            }
+            DType::BF16 | DType::F16 => Ok(Self::on_tensor_cores(geometry)),
+            found => Err(Error::DType { op: window::OP, found, expected: "f32, bf16 or f16" }),
+        }
+    }
+
+    fn on_tensor_cores(geometry: &Conv2d) -> Option<Self> {
         let window = Window::fprop(geometry);
-        Some(TensorCoreChoice {
-            wgrad: wgrad::Choice::of(&window)?,
-            fprop: choose(window)?,
-            dgrad: Window::dgrad(geometry).into_iter().map(choose).collect::<Option<_>>()?,
+        Some(Gemm {
+            fprop: Gather::on_tensor_cores(vec![window.clone()])?,
+            dgrad: Gather::on_tensor_cores(Window::dgrad(geometry))?,
+            wgrad: Wgrad::on_tensor_cores(window)?,
         })
     }
-}
 
-impl<'a> Operands<'a> {
-    /// As the kernels of gathers take them.
-    fn arguments(
-        &self,
-        on: &Cuda,
-        window: &Window,
-        packed: &'a Packed,
-        y: &'a mut Buffer,
-    ) -> [Argument<'a>; 6] {
-        let &Operands { images, x, bias, mask, .. } = self;
-        let output = images * window.output.elements();
-        let (filters, len) = packed.filters();
+    /// What is packed for the passes, in this order.
+    fn groups(&self) -> [Group<'_>; 2] {
+        let Gemm { fprop, dgrad, .. } = self;
         [
-            x.read(images * window.input.elements()),
-            filters.read(len),
-            packed.taps.read(3 * window.taps()),
-            bias.map_or(on.absent(DType::F32), |bias| bias.read(window.output.channels)),
-            mask.map_or(on.absent(y.dtype()), |mask| mask.read(output)),
-            y.write(output),
-        ]
-    }
-}
-
-impl<'a> Gradient<'a> {
-    /// As the kernels that write a gradient's parts take them.
-    fn arguments(
-        &self,
-        window: &Window,
-        taps: &'a Buffer,
-        partial: &'a mut Buffer,
-        slices: Slices,
-    ) -> [Argument<'a>; 4] {
-        let &Gradient { images, x, dy } = self;
-        let count = window.taps() * window.input.channels * window.output.channels;
-        [
-            x.read(images * window.input.elements()),
-            dy.read(images * window.output.elements()),
-            taps.read(3 * window.taps()),
-            partial.write(slices.count * count),
+            (&fprop.windows, Direction::Fprop, fprop.layout),
+            (&dgrad.windows, Direction::Dgrad, dgrad.layout),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! Filters in the order in which gathers read them, and the table of their taps.
+//! Filters in the order in which gathers read them.
 
 use bytemuck::NoUninit;
 
@@ -16,33 +16,19 @@ kernels! { nasrl_kernels::CONV2D_PACK {
 #[derive(Clone, Copy, Debug, NoUninit)]
 #[repr(C)]
 struct Packing {
-    count: u64,
-    filter_step: u64,
-    channel_step: u64,
-    filters: u32,
-    channels: u32,
-    block: u32,
-    blocks: u32,
-    chunks: u32,
-    tiles: u32,
-    taps: u32,
-    chunks_a_tile: u32,
-    filter_pitch: u32,
-    chunk_pitch: u32,
-    element_pitch: u32,
-    reserved: u32,
+    eights: u64,
+    steps: [u64; 2],
 }
 
-/// How filters are packed, see `conv2d_pack.cu`.
+/// How the filters of a window are packed, see `conv2d_gather.cu` and `conv2d_tiled.cu`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Filters of a block.
+    /// Filters of a block, a multiple of 8.
     pub(super) block: usize,
     /// Chunks of 8 channels of a block of channels.
     pub(super) chunks: usize,
     /// Blocks of channels.
     pub(super) blocks: usize,
-    /// The order in a tile.
     pub(super) order: Order,
 }
 
@@ -55,31 +41,6 @@ pub(super) enum Order {
     ChannelsFirst,
 }
 
-impl Layout {
-    fn chunks_a_tile(self) -> usize {
-        match self.order {
-            Order::FiltersFirst => 8,
-            Order::ChannelsFirst => 1,
-        }
-    }
-
-    /// Tiles of a block of channels.
-    pub(super) fn tiles(self, window: &Window) -> usize {
-        (window.taps() * self.chunks).div_ceil(self.chunks_a_tile())
-    }
-
-    /// Blocks of filters.
-    pub(super) fn filter_blocks(self, window: &Window) -> usize {
-        window.output.channels.div_ceil(self.block)
-    }
-
-    /// Elements of the packed filters.
-    pub(super) fn len(self, window: &Window) -> usize {
-        let tiles = self.filter_blocks(window) * self.blocks * self.tiles(window);
-        tiles * self.block * self.chunks_a_tile() * 8
-    }
-}
-
 /// Which of a filter's two channels a gather sums over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -89,71 +50,162 @@ pub(super) enum Direction {
     Dgrad,
 }
 
-/// Packed filters of a window on a device.
-pub(super) struct Packed {
-    packing: Packing,
-    len: usize,
-    /// `[3, taps]`, see [`Window::table`].
-    pub(super) taps: Buffer,
-    filters: Buffer,
+impl Layout {
+    /// Chunks of a tile.
+    fn tile(self) -> usize {
+        match self.order {
+            Order::FiltersFirst => 8,
+            Order::ChannelsFirst => 1,
+        }
+    }
+
+    /// Tiles of a block of channels.
+    pub(super) fn tiles(self, window: &Window) -> usize {
+        (window.taps() * self.chunks).div_ceil(self.tile())
+    }
+
+    /// Blocks of filters.
+    pub(super) fn filter_blocks(self, window: &Window) -> usize {
+        window.output.channels.div_ceil(self.block)
+    }
+
+    /// Elements of a window's packed filters.
+    pub(super) fn len(self, window: &Window) -> usize {
+        let tiles = self.filter_blocks(window) * self.blocks * self.tiles(window);
+        tiles * self.block * self.tile() * 8
+    }
+
+    /// Appends where the elements of a window's packed filters come from, for each eight of them.
+    fn append_sources(
+        self,
+        (window, direction): (&Window, Direction),
+        filters: Filters,
+        sources: &mut Vec<[u32; 2]>,
+    ) {
+        let taps = window.filter_taps();
+        let [filter_step, channel_step] = match direction {
+            Direction::Fprop => [filters.filter, 1],
+            Direction::Dgrad => [1, filters.filter],
+        };
+        let mut append = |filter: usize, channel: usize, tap: Option<&usize>| {
+            let count = |all: usize, from: usize| all.saturating_sub(from).min(8);
+            let of_filters = count(window.output.channels, filter);
+            let of_channels = count(window.input.channels, channel);
+            // Eight channels of a filter, or eight filters of a channel.
+            let (count, other, step) = match self.order {
+                Order::FiltersFirst => (of_channels, of_filters, channel_step),
+                Order::ChannelsFirst => (of_filters, of_channels, filter_step),
+            };
+            sources.push(match tap {
+                Some(tap) if count > 0 && other > 0 => {
+                    let first =
+                        filter * filter_step + channel * channel_step + tap * filters.channels;
+                    [first as u32, count as u32 | u32::from(step != 1) << 4]
+                }
+                _ => [0, 0],
+            });
+        };
+        for block in 0..self.filter_blocks(window) * self.blocks {
+            let (filter, chunk) =
+                (block / self.blocks * self.block, block % self.blocks * self.chunks);
+            for tile in 0..self.tiles(window) {
+                let place = |chunk_of_tile| {
+                    let index = tile * self.tile() + chunk_of_tile;
+                    ((chunk + index % self.chunks) * 8, taps.get(index / self.chunks))
+                };
+                match self.order {
+                    Order::FiltersFirst => {
+                        for (in_block, chunk) in product(self.block, self.tile()) {
+                            let (channel, tap) = place(chunk);
+                            append(filter + in_block, channel, tap);
+                        }
+                    }
+                    Order::ChannelsFirst => {
+                        let (channel, tap) = place(0);
+                        for (in_chunk, eight) in product(8, self.block / 8) {
+                            append(filter + eight * 8, channel + in_chunk, tap);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
+fn product(a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..a).flat_map(move |i| (0..b).map(move |j| (i, j)))
+}
+
+/// Distances in KRSC filters: of filters, and of taps.
+#[derive(Clone, Copy)]
+struct Filters {
+    filter: usize,
+    channels: usize,
+}
+
+/// The packed filters of some windows on a device, one after another, and their tables of taps.
+pub(super) struct Packed {
+    packing: Packing,
+    /// `[eights, 2]`, see `conv2d_pack.cu`.
+    sources: Buffer,
+    filters: Buffer,
+    taps: Buffer,
+}
+
+/// What is packed: windows that share a layout.
+pub(super) type Group<'a> = (&'a [Window], Direction, Layout);
+
 impl Packed {
-    /// Room for filters of a convolution, and the table of its taps.
+    /// Room for the filters of a convolution, packed for groups of windows in their order.
     pub(super) fn new(
         on: &Cuda,
         geometry: &Conv2d,
-        direction: Direction,
-        (window, layout, dtype): (&Window, Layout, DType),
+        dtype: DType,
+        groups: &[Group<'_>],
     ) -> Result<Self> {
-        let len = layout.len(window);
-        let filter = geometry.kernel[0] * geometry.kernel[1] * geometry.channels;
-        let [filter_step, channel_step] = match direction {
-            Direction::Fprop => [filter, 1],
-            Direction::Dgrad => [1, filter],
+        let channels = geometry.channels;
+        let filter = geometry.kernel[0] * geometry.kernel[1] * channels;
+        let (mut sources, mut taps) = (Vec::new(), Vec::new());
+        for (windows, direction, layout) in groups {
+            for window in *windows {
+                let filters = Filters { filter, channels };
+                layout.append_sources((window, *direction), filters, &mut sources);
+                taps.extend(window.places());
+            }
+        }
+        let packing = Packing { eights: sources.len() as u64, steps: [1, filter as u64] };
+        let upload = |words: &[u32]| {
+            let mut buffer = on.zeros(DType::U32, words.len())?;
+            on.write(words, &mut buffer)?;
+            Ok(buffer)
         };
-        let (filter_pitch, chunk_pitch, element_pitch) = match layout.order {
-            Order::FiltersFirst => (64, 8, 1),
-            Order::ChannelsFirst => (1, 0, layout.block),
-        };
-        let packing = Packing {
-            count: (len / 8) as u64,
-            filter_step: filter_step as u64,
-            channel_step: channel_step as u64,
-            filters: window.output.channels as u32,
-            channels: window.input.channels as u32,
-            block: layout.block as u32,
-            blocks: layout.blocks as u32,
-            chunks: layout.chunks as u32,
-            tiles: layout.tiles(window) as u32,
-            taps: window.taps() as u32,
-            chunks_a_tile: layout.chunks_a_tile() as u32,
-            filter_pitch,
-            chunk_pitch,
-            element_pitch: element_pitch as u32,
-            reserved: 0,
-        };
-        let taps = table(on, window, geometry.channels)?;
-        Ok(Packed { packing, len, taps, filters: on.zeros(dtype, len)? })
+        let filters = on.zeros(dtype, 8 * sources.len())?;
+        let (sources, taps) = (upload(sources.as_flattened())?, upload(&taps)?);
+        Ok(Packed { packing, sources, filters, taps })
     }
 
-    /// Takes new filters.
+    /// Bytes that it takes for windows that share a layout.
+    pub(super) fn bytes((windows, _, layout): Group<'_>, dtype: DType) -> usize {
+        let of_window = |window: &Window| {
+            let len = layout.len(window);
+            len * dtype.size() + (len / 4 + 2 * window.taps()) * size_of::<u32>()
+        };
+        windows.iter().map(of_window).sum()
+    }
+
+    /// Takes new filters of so many elements.
     pub(super) fn load(&mut self, on: &Cuda, filters: &Buffer, count: usize) -> Result<()> {
-        let taps = 3 * self.packing.taps as usize;
-        let arguments = [filters.read(count), self.taps.read(taps), self.filters.write(self.len)];
-        on.launch(&PACK, Grid::over(self.len / 8, 256), arguments, self.packing)
+        let len = self.filters.capacity();
+        let arguments = [
+            filters.read(count),
+            self.sources.read(self.sources.capacity()),
+            self.filters.write(len),
+        ];
+        on.launch(&PACK, Grid::over(len / 8, 256), arguments, self.packing)
     }
 
-    /// The filters and how many elements they have.
-    pub(super) fn filters(&self) -> (&Buffer, usize) {
-        (&self.filters, self.len)
+    /// The packed filters and the tables of taps.
+    pub(super) fn buffers(&self) -> [&Buffer; 2] {
+        [&self.filters, &self.taps]
     }
-}
-
-/// The table of a window's taps on a device, for filters of so many channels.
-pub(super) fn table(on: &Cuda, window: &Window, channels: usize) -> Result<Buffer> {
-    let table = window.table(channels);
-    let mut taps = on.zeros(DType::U32, table.len())?;
-    on.write(&table, &mut taps)?;
-    Ok(taps)
 }

@@ -1,6 +1,6 @@
 //! How the positions of a convolution are cut into tiles whose halo fits in shared memory.
 
-use bytemuck::NoUninit;
+use bytemuck::{Pod, Zeroable};
 
 use super::window::Window;
 
@@ -8,8 +8,8 @@ use super::window::Window;
 /// GPUs that have less.
 pub(super) const SHARED: usize = 80 << 10;
 
-/// The tiling of `halo.cuh`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit)]
+/// The tiling of `gather.cuh`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Tiling {
     pub(super) images: u32,
@@ -18,6 +18,8 @@ pub(super) struct Tiling {
     pub(super) down: u32,
     pub(super) across: u32,
     pub(super) halo: [u32; 2],
+    pub(super) step: u32,
+    pub(super) lanes: u32,
     pub(super) pitch: u32,
 }
 
@@ -33,7 +35,9 @@ impl Tiling {
         let (rows, down) = balanced(height, budget / columns);
         let whole = across == 1 && down == 1;
         let images = if whole { budget / (rows * columns) } else { 1 };
-        let halo = [window.axes[0].halo(rows), window.axes[1].halo(columns)];
+        let step = window.axes[1].step_in;
+        let lanes = window.axes[1].halo(columns).div_ceil(step);
+        let halo = [window.axes[0].halo(rows), lanes * step];
         Tiling {
             images: images as u32,
             rows: rows as u32,
@@ -41,6 +45,8 @@ impl Tiling {
             down: down as u32,
             across: across as u32,
             halo: halo.map(|pixels| pixels as u32),
+            step: step as u32,
+            lanes: lanes as u32,
             pitch: ((chunks | 1) * CHUNK) as u32,
         }
     }

@@ -1,11 +1,13 @@
-//! The gradient of filters on tensor cores.
+//! The gradient of filters.
 
 use bytemuck::NoUninit;
 
+use super::gather::SIDE;
 use super::tiling::{SHARED, Tiling, balanced};
-use super::window::{Map, Window};
-use super::{Gradient, Slices};
+use super::window::{Map, OP, Window};
+use super::{Gradient, Slices, tiled};
 use crate::Result;
+use crate::cuda::images::counted;
 use crate::cuda::launch::Grid;
 use crate::cuda::module::{Kernel, kernels};
 use crate::cuda::{Buffer, Cuda};
@@ -19,25 +21,43 @@ kernels! { nasrl_kernels::CONV2D_WGRAD {
     WGRAD_4_9: conv2d_wgrad_4_9<bf16, f16>(read T, read T, read u32, write f32; Geometry);
 } }
 
+/// The geometry of `wgrad.cuh`.
 #[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
-struct Geometry {
+pub(super) struct Geometry {
     x: Map,
     dy: Map,
     step: [u32; 2],
     origin: [u32; 2],
-    tiling: Tiling,
-    tiles: u32,
-    rows: u32,
     taps: u32,
     chunks: u32,
     halo_chunks: u32,
+    tiles: u32,
+    rows: u32,
+    tiling: Tiling,
+    reserved: u32,
+    positions_a_slice: u64,
 }
 
-/// How the gradient of a forward window is cut.
+/// How the gradient of a forward window's filters is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wgrad {
+    window: Window,
+    form: Form,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
-    pub(super) tiling: Tiling,
+enum Form {
+    /// `conv2d_wgrad.cu`, for 16-bit types.
+    TensorCore(Cut),
+    /// `conv2d_tiled.cu`, for f32.
+    Tiled,
+}
+
+/// How blocks of threads share the gradient on tensor cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    tiling: Tiling,
     /// Sixteens of filters of a block of threads, and how many blocks it takes for all.
     filters: usize,
     filter_groups: usize,
@@ -54,28 +74,30 @@ const POSITIONS: usize = 256;
 
 const WARPS: usize = 4;
 
-impl Choice {
-    /// The cut with the fewest products of zeros, and of those with the largest tiles; none if not
-    /// even the halo of 32 positions fits.
-    pub(super) fn of(window: &Window) -> Option<Self> {
+/// Positions of a step of `conv2d_tiled.cu`.
+const DEPTH: usize = 8;
+
+impl Cut {
+    /// The cut with the largest tiles that fit, and then the fewest products of zeros.
+    fn of(window: &Window) -> Option<Self> {
         let columns = window.taps() * window.input.channels.div_ceil(8);
         let cost = |width: usize| columns.div_ceil(WARPS * width) * width;
         let widths = if cost(9) <= cost(3) { [9, 3] } else { [3, 9] };
-        let budgets = [POSITIONS, 128, 64, 32, 16, 8, 4, 2, 1];
-        let choices = budgets.into_iter().flat_map(|budget| widths.map(|width| (budget, width)));
-        choices
-            .map(|(budget, width)| Self::with(window, budget, width))
-            .find(|choice| choice.shared <= SHARED)
+        let budgets = (0..=POSITIONS.ilog2()).rev().map(|log| 1 << log);
+        let cuts = budgets.flat_map(|budget| widths.map(|width| (budget, width)));
+        cuts.map(|(budget, width)| Self::with(window, budget, width))
+            .find(|cut| cut.shared <= SHARED)
     }
 
     fn with(window: &Window, budget: usize, columns: usize) -> Self {
         let (filters, filter_groups) = balanced(window.output.channels.div_ceil(16), 4);
         let filters = filters.max(2);
-        let (taps, chunks) = (window.taps(), window.input.channels.div_ceil(8));
+        let (taps, all) = (window.taps(), window.taps() * window.input.channels.div_ceil(8));
         let group = WARPS * columns;
-        let column_groups = (taps * chunks).div_ceil(group);
+        let column_groups = all.div_ceil(group);
+        // Columns are ordered by chunk and then by tap.
         let chunks_of = |index: usize| {
-            let last = ((index + 1) * group).min(taps * chunks) - 1;
+            let last = ((index + 1) * group).min(all) - 1;
             last / taps - index * group / taps + 1
         };
         let halo_chunks = (0..column_groups).map(chunks_of).max().unwrap_or(1);
@@ -83,12 +105,7 @@ impl Choice {
         let rows = tiling.positions().next_multiple_of(32);
         let row = size_of::<u32>() + ((2 * filters) | 1) * 16;
         let shared = (rows * row).saturating_add(tiling.halo_bytes());
-        Choice { tiling, filters, filter_groups, columns, column_groups, rows, halo_chunks, shared }
-    }
-
-    /// Blocks of threads for a slice.
-    pub(super) fn blocks(&self) -> usize {
-        self.filter_groups * self.column_groups
+        Cut { tiling, filters, filter_groups, columns, column_groups, rows, halo_chunks, shared }
     }
 
     fn kernel(&self) -> &'static Kernel<4, Geometry> {
@@ -101,31 +118,82 @@ impl Choice {
             (_, _) => &WGRAD_4_9,
         }
     }
+}
 
-    /// Writes the slices' parts of the gradient.
+impl Wgrad {
+    /// On tensor cores; none if not even the halo of one position fits.
+    pub(super) fn on_tensor_cores(window: Window) -> Option<Self> {
+        Some(Wgrad { form: Form::TensorCore(Cut::of(&window)?), window })
+    }
+
+    /// Of f32.
+    pub(super) fn tiled(window: Window) -> Self {
+        Wgrad { window, form: Form::Tiled }
+    }
+
+    fn columns(&self) -> usize {
+        self.window.taps() * self.window.input.channels
+    }
+
+    /// How a batch is cut: by tiles or by positions.
+    pub(super) fn slices(&self, images: usize) -> Slices {
+        match self.form {
+            Form::TensorCore(cut) => {
+                Slices::of_tiles(cut.tiling.tiles(images), cut.filter_groups * cut.column_groups)
+            }
+            Form::Tiled => {
+                let filters = self.window.output.channels.div_ceil(SIDE);
+                let blocks = self.columns().div_ceil(SIDE) * filters;
+                Slices::of_pixels(images * self.window.positions(), blocks, DEPTH)
+            }
+        }
+    }
+
+    /// Writes the slices' parts of the gradient; `taps` begins with the window's.
     pub(super) fn run(
         &self,
         on: &Cuda,
-        (window, taps): (&Window, &Buffer),
+        taps: &Buffer,
         gradient: &Gradient<'_>,
-        partial: &mut Buffer,
-        slices: Slices,
+        (partial, slices): (&mut Buffer, Slices),
     ) -> Result<()> {
-        let positions = window.positions()?;
-        let geometry = Geometry {
-            x: Map::of(gradient.images, window.input)?,
-            dy: Map::of(gradient.images, window.output)?,
-            step: positions.step_in,
-            origin: positions.origin,
-            tiling: self.tiling,
-            tiles: self.tiling.tiles(gradient.images) as u32,
-            rows: self.rows as u32,
-            taps: window.taps() as u32,
+        let window = &self.window;
+        let &Gradient { images, x, dy } = gradient;
+        let arguments = [
+            x.read(images * window.input.elements()),
+            dy.read(images * window.output.elements()),
+            taps.read(2 * window.taps()),
+            partial.write(slices.count * self.columns() * window.output.channels),
+        ];
+        let mut geometry = Geometry {
+            x: Map::of(images, window.input)?,
+            dy: Map::of(images, window.output)?,
+            step: window.each_axis(|axis| axis.step_in as u32),
+            origin: window.each_axis(|axis| axis.wrapped_origin()),
+            taps: counted(OP, "the number of taps", window.taps())?,
             chunks: window.input.channels.div_ceil(8) as u32,
-            halo_chunks: self.halo_chunks as u32,
+            halo_chunks: 0,
+            tiles: 0,
+            rows: 0,
+            tiling: Tiling::default(),
+            reserved: 0,
+            positions_a_slice: slices.pixels as u64,
         };
-        let blocks = [slices.count, self.column_groups, self.filter_groups];
-        let grid = Grid { blocks, threads: 128, shared: self.shared as u32 };
-        on.launch(self.kernel(), grid, gradient.arguments(window, taps, partial, slices), geometry)
+        match self.form {
+            Form::TensorCore(cut) => {
+                geometry.halo_chunks = cut.halo_chunks as u32;
+                geometry.tiles = counted(OP, "the number of tiles", cut.tiling.tiles(images))?;
+                geometry.rows = cut.rows as u32;
+                geometry.tiling = cut.tiling;
+                let blocks = [slices.count, cut.column_groups, cut.filter_groups];
+                let grid = Grid { blocks, threads: 128, shared: cut.shared as u32 };
+                on.launch(cut.kernel(), grid, arguments, geometry)
+            }
+            Form::Tiled => {
+                let filters = window.output.channels.div_ceil(SIDE);
+                let blocks = [slices.count, self.columns().div_ceil(SIDE), filters];
+                on.launch(tiled::WGRAD, Grid { blocks, ..Grid::blocks(0) }, arguments, geometry)
+            }
+        }
     }
 }

@@ -96,7 +96,7 @@ impl Axis {
     }
 
     /// The origin as the kernels take it: what is before the input wraps round.
-    fn wrapped_origin(&self) -> u32 {
+    pub(super) fn wrapped_origin(&self) -> u32 {
         self.origin as i32 as u32
     }
 }
@@ -126,36 +126,32 @@ impl Window {
         .collect()
     }
 
+    /// How many positions an image has.
+    pub(super) fn positions(&self) -> usize {
+        self.axes[0].positions * self.axes[1].positions
+    }
+
     pub(super) fn taps(&self) -> usize {
         self.axes[0].taps.len() * self.axes[1].taps.len()
     }
 
-    /// For each tap its place down, then for each its place across, then for each where it is in a
-    /// filter whose taps are `step` apart: what kernels have as `taps`.
-    pub(super) fn table(&self, step: usize) -> Vec<u32> {
+    /// For each tap its place down, and then for each its place across.
+    pub(super) fn places(&self) -> Vec<u32> {
         let [down, across] = &self.axes;
-        let each = |value: &dyn Fn(Tap, Tap) -> usize| -> Vec<u32> {
-            let pairs = down.taps.iter().flat_map(|r| across.taps.iter().map(move |s| (*r, *s)));
-            pairs.map(|(r, s)| value(r, s) as u32).collect()
-        };
-        let index = |r: Tap, s: Tap| (r.index * self.filter_width + s.index) * step;
-        [each(&|r, _| r.place), each(&|_, s| s.place), each(&index)].concat()
+        let rows = down.taps.iter().flat_map(|tap| across.taps.iter().map(|_| tap.place));
+        let columns = down.taps.iter().flat_map(|_| across.taps.iter().map(|tap| tap.place));
+        rows.chain(columns).map(|place| place as u32).collect()
+    }
+
+    /// For each tap the number of the filters' tap that it is, counted row by row.
+    pub(super) fn filter_taps(&self) -> Vec<usize> {
+        let [down, across] = &self.axes;
+        let row = |r: &Tap| r.index * self.filter_width;
+        down.taps.iter().flat_map(|r| across.taps.iter().map(move |s| row(r) + s.index)).collect()
     }
 
     pub(super) fn each_axis<T>(&self, value: impl Fn(&Axis) -> T) -> [T; 2] {
         [value(&self.axes[0]), value(&self.axes[1])]
-    }
-
-    /// The parts of a geometry that are the same in all kernels.
-    pub(super) fn positions(&self) -> Result<Positions> {
-        let count = |name, value: fn(&Axis) -> usize| counted2(OP, name, self.each_axis(value));
-        Ok(Positions {
-            positions: count("output", |axis| axis.positions)?,
-            first: count("input", |axis| axis.first)?,
-            step_out: count("stride", |axis| axis.step_out)?,
-            step_in: count("stride", |axis| axis.step_in)?,
-            origin: self.each_axis(Axis::wrapped_origin),
-        })
     }
 }
 
@@ -168,17 +164,6 @@ pub(super) fn extents(g: &Conv2d) -> [Extent; 2] {
 }
 
 pub(super) const OP: &str = "conv2d";
-
-/// Positions as kernels take them, see `conv2d_gather.cu`.
-#[derive(Clone, Copy, Debug, NoUninit)]
-#[repr(C)]
-pub(super) struct Positions {
-    pub(super) positions: [u32; 2],
-    pub(super) first: [u32; 2],
-    pub(super) step_out: [u32; 2],
-    pub(super) step_in: [u32; 2],
-    pub(super) origin: [u32; 2],
-}
 
 /// Activations as kernels take them.
 #[derive(Clone, Copy, Debug, NoUninit)]
