@@ -23,9 +23,6 @@ pub(super) struct Cubin {
     name: String,
 }
 
-/// What machine code begins with.
-const ELF: &[u8] = b"\x7fELF";
-
 impl Compiler {
     /// A compiler for devices of this compute capability. Those from 9.0 on are told apart by the
     /// instructions that only they have, such as `sm_90a`.
@@ -57,10 +54,7 @@ impl Compiler {
     fn compile(&self, source: Source<'_>, name: String, nvrtc: &Nvrtc) -> Result<Cubin> {
         let compiled = nvrtc.compile(source, HEADERS, &self.options());
         let (bytes, _) = compiled.map_err(|log| refusal(source, &self.architecture, log))?;
-        // What an emulator takes for machine code is of use to its own process alone.
-        if bytes.starts_with(ELF) {
-            self.cache.store(&name, &bytes);
-        }
+        self.cache.store(&name, &bytes);
         Ok(Cubin { bytes, cached: false, name })
     }
 
