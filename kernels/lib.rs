@@ -31,6 +31,7 @@ pub const HEADERS: &[Source<'static>] = &[
     header!("images.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
+    header!("pieces.cuh"),
     header!("prelude.cuh"),
     header!("product.cuh"),
     header!("reduce.cuh"),

@@ -1,14 +1,17 @@
 // pad: images with zeros around them, and without.
 //
-// Small images are [n, rows, row] of one float type, large ones [n, padded_rows, padded_row], where
-// a row is its pixels' channels; the small lie at (top, left) in the large. Nothing overlaps.
-// Grid: a thread an element of the result, ceil(elements / 256) blocks of 256 threads. No shared
-// memory.
+// Bare images are [images, rows, row] of one float type, padded ones [images, padded_rows,
+// padded_row], where the elements of a row are its pixels' channels; the bare lie in the padded
+// from row `top` and element `left` on. Operands do not overlap.
+// Grid: as common/pieces.cuh says for the pieces of the result. No shared memory.
 //
-//   pad2d_{f32,bf16,f16}           large from small
-//   pad2d_backward_{f32,bf16,f16}  small from large
-#include "types.cuh"
+//   pad2d_{f32,bf16,f16}                 padded from bare; a piece is one element
+//   pad2d_eight_{f32,bf16,f16}           the same; a piece is eight elements
+//   pad2d_backward_{f32,bf16,f16}        bare from padded; a piece is one element
+//   pad2d_backward_eight_{f32,bf16,f16}  the same; a piece is eight elements
+#include "pieces.cuh"
 
+// In pieces, but for images and rows.
 struct Lines {
     u64 images;
     u64 rows, row;
@@ -16,32 +19,33 @@ struct Lines {
     u64 top, left;
 };
 
-template <class T> DEV void pad2d(const T* x, T* y, const Lines& g) {
-    u64 at = (u64)blockIdx.x * 256 + threadIdx.x;
+template <class Piece> DEV void pad2d(const void* bare, void* padded, const Lines& g) {
+    u64 at = piece();
     if (at >= g.images * g.padded_rows * g.padded_row) return;
-    u64 line = at / g.padded_row, column = at - line * g.padded_row;
-    u64 image = line / g.padded_rows;
-    // Unsigned, so that what lies before the image is far behind it.
-    u64 from_row = line - image * g.padded_rows - g.top, from_column = column - g.left;
-    bool inside = from_row < g.rows && from_column < g.row;
-    y[at] = inside ? x[(image * g.rows + from_row) * g.row + from_column] : from_f32<T>(0.0f);
+    u64 line = at / g.padded_row, image = line / g.padded_rows;
+    // Unsigned, so that what lies before the image is far past its end.
+    u64 row = line % g.padded_rows - g.top, column = at % g.padded_row - g.left;
+    const Piece* x = static_cast<const Piece*>(bare) + (image * g.rows + row) * g.row + column;
+    static_cast<Piece*>(padded)[at] = row < g.rows && column < g.row ? *x : Piece{};
 }
 
-template <class T> DEV void pad2d_backward(const T* dy, T* dx, const Lines& g) {
-    u64 at = (u64)blockIdx.x * 256 + threadIdx.x;
+template <class Piece> DEV void pad2d_backward(const void* padded, void* bare, const Lines& g) {
+    u64 at = piece();
     if (at >= g.images * g.rows * g.row) return;
-    u64 line = at / g.row, column = at - line * g.row;
-    u64 image = line / g.rows;
-    u64 from_row = line - image * g.rows + g.top;
-    dx[at] = dy[(image * g.padded_rows + from_row) * g.padded_row + column + g.left];
+    u64 line = at / g.row, image = line / g.rows;
+    u64 row = line % g.rows + g.top, column = at % g.row + g.left;
+    const Piece* dy = static_cast<const Piece*>(padded);
+    static_cast<Piece*>(bare)[at] = dy[(image * g.padded_rows + row) * g.padded_row + column];
 }
 
-#define PAD(T)                                                                                    \
-    extern "C" __global__ void __launch_bounds__(256) pad2d_##T(const T* x, T* y, Lines g) {      \
-        pad2d(x, y, g);                                                                           \
-    }                                                                                             \
-    extern "C" __global__ void __launch_bounds__(256)                                             \
-        pad2d_backward_##T(const T* dy, T* dx, Lines g) {                                         \
-        pad2d_backward(dy, dx, g);                                                                \
+#define PAD(NAME, T)                                               \
+    extern "C" __global__ void __launch_bounds__(256)              \
+        NAME##_##T(const T* from, T* to, Lines g) {                \
+        NAME<T>(from, to, g);                                      \
+    }                                                              \
+    extern "C" __global__ void __launch_bounds__(256)              \
+        NAME##_eight_##T(const T* from, T* to, Lines g) {          \
+        NAME<Stored<T>>(from, to, g);                              \
     }
-EACH_FLOAT(PAD)
+#define PADS(T) PAD(pad2d, T) PAD(pad2d_backward, T)
+EACH_FLOAT(PADS)

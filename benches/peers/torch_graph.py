@@ -141,11 +141,23 @@ class Twin(torch.nn.Module):
                 return sum(inputs)
             case "zero_pad":
                 return F.pad(x, [options[side] for side in ("left", "right", "top", "bottom")])
+            case "pool":
+                return pool(x, options, node["sides"])
             case "global_average_pool":
                 return x.mean((2, 3))
             case "dense":
                 return x.flatten(1) @ self.of(node, "weight") + self.of(node, "bias")
         raise SystemExit(f"{node['name']}: no twin of {node['op']}")
+
+
+def pool(x, options, sides):
+    """The maximum or the mean of each window, of what lies inside the image."""
+    size, stride = ([options[key]["height"], options[key]["width"]] for key in ("size", "stride"))
+    around = [sides[side] for side in ("left", "right", "top", "bottom")]
+    if options["kind"] == "max":
+        return F.max_pool2d(F.pad(x, around, value=-torch.inf), size, stride)
+    inside = F.pad(torch.ones_like(x[:1, :1]), around)
+    return F.avg_pool2d(F.pad(x, around), size, stride) / F.avg_pool2d(inside, size, stride)
 
 
 def pad(x, sides):

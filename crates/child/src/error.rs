@@ -54,6 +54,9 @@ pub enum TrainError {
     /// The weights to start from do not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The checkpoint to go on from does not fit.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// Test images that cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -93,6 +96,21 @@ pub struct RecipeError {
     pub value: String,
     /// What is accepted.
     pub rule: &'static str,
+}
+
+/// A checkpoint that a training cannot go on from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// It is no checkpoint of a training of this network.
+    #[error("no checkpoint of this network's training: {reason}; remove it to start anew")]
+    Format {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Seed, trial, recipe or images are others.
+    #[error("the checkpoint of another training; remove it to start anew")]
+    OtherTraining,
 }
 
 /// Weights that are not those of a graph.

@@ -30,6 +30,7 @@
 //! seed and trial decide every bit of the result on one instruction set, with any number of
 //! threads and whatever trains beside it.
 
+mod checkpoint;
 pub mod data;
 mod error;
 mod input;
@@ -42,13 +43,15 @@ mod throughput;
 mod train;
 mod weights;
 
-pub use error::{RecipeError, TrainError, WeightsError};
+pub use checkpoint::Checkpoint;
+pub use error::{CheckpointError, RecipeError, TrainError, WeightsError};
 pub use program::{Batch, Lowering, Program, ProgramOptions, Score};
 pub use recipe::Recipe;
 pub use requirements::{Requirements, requirements, requirements_on};
 pub use schedule::Schedule;
 pub use throughput::{Throughput, throughput};
 pub use train::{
-    Epoch, Evaluation, Part, StepLoss, Test, Trained, Training, evaluate, train, train_on,
+    Epoch, Evaluation, OnCheckpoint, Part, StepLoss, Test, Trained, Training, evaluate, train,
+    train_on,
 };
 pub use weights::Weights;

@@ -151,16 +151,8 @@ impl<B: Backend> Program<B> {
     /// # Errors
     /// [`TrainError::Weights`] if they are those of another network.
     pub fn load(&mut self, weights: &Weights) -> Result<(), TrainError> {
-        weights.check(&self.specs)?;
+        let [trained, running] = self.buffers(weights)?;
         let State { parameters, norms, .. } = &mut self.state;
-        let mut trained: Vec<Vec<f32>> = parameters.iter().map(|_| Vec::new()).collect();
-        let mut running: Vec<Vec<f32>> = norms.iter().map(|_| Vec::new()).collect();
-        for (place, values) in self.places.iter().zip(weights.values()) {
-            match *place {
-                Place::Trained(id, _) => trained[id.0].extend(values),
-                Place::Running(id, _) => running[id.0].extend(values),
-            }
-        }
         for (parameter, values) in parameters.iter_mut().zip(&trained) {
             self.backend.write(values, &mut parameter.values)?;
             if let Some(plan) = &mut parameter.plan {
@@ -182,6 +174,32 @@ impl<B: Backend> Program<B> {
             Place::Trained(id, _) => self.backend.read(&self.state.parameters[id.0].values, values),
             Place::Running(id, _) => self.backend.read(&self.state.norms[id.0].running, values),
         })
+    }
+
+    /// Takes what the optimizer is to remember, and after how many steps.
+    pub(crate) fn load_memory(&mut self, steps: u64, memory: &[Weights]) -> Result<(), TrainError> {
+        for (index, moments) in memory.iter().enumerate() {
+            let [trained, _] = self.buffers(moments)?;
+            for (parameter, values) in self.state.parameters.iter_mut().zip(&trained) {
+                self.backend.write(values, &mut parameter.moments[index])?;
+            }
+        }
+        self.state.steps = steps;
+        Ok(())
+    }
+
+    /// What the optimizer remembers of each parameter; running statistics have zeros.
+    pub(crate) fn memory(&self) -> Result<Vec<Weights>, TrainError> {
+        let moments = self.recipe.optimizer.rule().state_buffers();
+        let of = |index: usize| {
+            self.named(|place, values| match place {
+                Place::Trained(id, _) => {
+                    self.backend.read(&self.state.parameters[id.0].moments[index], values)
+                }
+                Place::Running(..) => Ok(()),
+            })
+        };
+        (0..moments).map(of).collect()
     }
 
     /// The gradients of the last [`Program::backpropagate`] under the names of the parameters;
@@ -292,6 +310,20 @@ impl<B: Backend> Program<B> {
             score.correct += sums[1] as usize;
         }
         Ok(score)
+    }
+
+    /// The values of every buffer of parameters and of every buffer of running statistics.
+    fn buffers(&self, weights: &Weights) -> Result<[Vec<Vec<f32>>; 2], TrainError> {
+        weights.check(&self.specs)?;
+        let mut trained = vec![Vec::new(); self.state.parameters.len()];
+        let mut running = vec![Vec::new(); self.state.norms.len()];
+        for (place, values) in self.places.iter().zip(weights.values()) {
+            match *place {
+                Place::Trained(id, _) => trained[id.0].extend(values),
+                Place::Running(id, _) => running[id.0].extend(values),
+            }
+        }
+        Ok([trained, running])
     }
 
     /// Values for every parameter of the graph, out of the buffers that hold them: `read` fills

@@ -56,6 +56,11 @@ impl Schedule {
         Schedule { threads: threads.max(1), block: 1 << fit.ilog2(), group: GROUP }
     }
 
+    /// For a GPU: the whole batch at once.
+    pub fn gpu(batch: usize) -> Self {
+        Schedule { threads: 1, block: batch.max(1), group: batch.max(1) }
+    }
+
     /// The same cuts of batches of at most `batch` images, with no room for more.
     ///
     /// # Errors

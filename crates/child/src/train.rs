@@ -1,5 +1,6 @@
 //! Training a child from its first weights to its accuracies.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 use nasrl_space::Graph;
 use nasrl_tensor::random::{Key, Philox};
 use nasrl_tensor::{Backend, Cpu};
+use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::checkpoint::{self, Checkpoint};
 use crate::data::{Dataset, Split};
 use crate::program::{Batch, Lowering, Program, ProgramOptions, Score};
 use crate::recipe::{Order, Recipe};
@@ -31,6 +34,11 @@ pub struct Training<'a> {
     pub cancel: Option<&'a AtomicBool>,
     /// Is told of every epoch as it ends.
     pub on_epoch: Option<&'a mut dyn FnMut(&Epoch)>,
+    /// What to go on from instead of starting; the rest is then, bit for bit, as it would have been.
+    pub resume: Option<&'a Checkpoint>,
+    /// Is given where the training stands after every epoch but the last, and may end it there
+    /// with [`TrainError::Cancelled`].
+    pub on_checkpoint: Option<&'a mut OnCheckpoint<'a>>,
     /// What to start from instead of random weights.
     pub weights: Option<&'a Weights>,
     /// Ends the training after so many steps.
@@ -40,6 +48,9 @@ pub struct Training<'a> {
     /// Whether test images are looked at.
     pub test: Test,
 }
+
+/// Takes where a training stands, and says whether to go on.
+pub type OnCheckpoint<'a> = dyn FnMut(&Checkpoint) -> ControlFlow<()> + 'a;
 
 /// Whether test images are looked at after the training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +87,8 @@ pub struct Trained {
 }
 
 /// What an epoch came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Epoch {
     /// Counted from 1.
     pub number: usize,
@@ -91,7 +103,7 @@ pub struct Epoch {
 }
 
 /// The loss of a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLoss {
     /// Counted from 1, through all epochs.
     pub step: u64,
@@ -139,18 +151,35 @@ pub fn train_on<B: Backend>(
     let input = recipe.input(&dataset.train);
     let options = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed, trial };
     let mut program = Program::new(backend, graph, recipe, &options)?;
-    match training.weights {
-        Some(weights) => program.load(weights)?,
-        None => program.load(&Weights::initial(graph, seed, trial))?,
-    }
     let mut course = Course::new(recipe, dataset.train.len(), &training);
     let mut epochs = Vec::new();
+    match (training.resume, training.weights) {
+        (Some(checkpoint), _) => {
+            checkpoint.check(&course.identity)?;
+            program.load(&checkpoint.weights)?;
+            program.load_memory(checkpoint.progress.steps, &checkpoint.memory)?;
+            course.resume(&checkpoint.progress);
+            epochs.clone_from(&checkpoint.progress.epochs);
+        }
+        (None, Some(weights)) => program.load(weights)?,
+        (None, None) => program.load(&Weights::initial(graph, seed, trial))?,
+    }
     while !course.is_over() {
         let epoch = course.epoch(&mut program, dataset, training.cancel)?;
         if let Some(on_epoch) = &mut training.on_epoch {
             on_epoch(&epoch);
         }
         epochs.push(epoch);
+        if let (Some(on_checkpoint), false) = (&mut training.on_checkpoint, course.is_over()) {
+            let checkpoint = Checkpoint {
+                progress: course.progress(&epochs),
+                weights: program.weights()?,
+                memory: program.memory()?,
+            };
+            if on_checkpoint(&checkpoint).is_break() {
+                return Err(TrainError::Cancelled);
+            }
+        }
     }
     let test = match training.test {
         Test::Skip => None,
@@ -193,6 +222,7 @@ pub fn evaluate(
 /// Where a training is.
 struct Course<'a> {
     recipe: &'a Recipe,
+    identity: checkpoint::Course,
     log_every: u64,
     /// The order of the images, put anew by `shuffle` each epoch.
     order: Vec<u32>,
@@ -210,8 +240,10 @@ struct Course<'a> {
 impl<'a> Course<'a> {
     fn new(recipe: &'a Recipe, images: usize, training: &Training<'_>) -> Self {
         let steps = (recipe.epochs as u64).saturating_mul(images.div_ceil(recipe.batch) as u64);
+        let identity = checkpoint::Course::new(recipe, images, training);
         Course {
             recipe,
+            identity,
             log_every: training.log_every,
             order: (0..images as u32).collect(),
             shuffle: Philox::new(Key::new(training.seed, training.trial, "order of images")),
@@ -220,6 +252,30 @@ impl<'a> Course<'a> {
             last_step: training.steps.map_or(steps, |limit| limit.min(steps)),
             steps_of_schedule: steps,
             losses: Vec::new(),
+        }
+    }
+
+    /// Goes to where a training of the same identity was.
+    fn resume(&mut self, progress: &checkpoint::Progress) {
+        self.epoch = progress.epochs.len();
+        self.step = progress.steps;
+        self.losses.clone_from(&progress.losses);
+        (0..self.epoch).for_each(|_| self.reorder());
+    }
+
+    fn progress(&self, epochs: &[Epoch]) -> checkpoint::Progress {
+        checkpoint::Progress {
+            steps: self.step,
+            course: self.identity.clone(),
+            epochs: epochs.to_vec(),
+            losses: self.losses.clone(),
+        }
+    }
+
+    /// Puts the images in the order of the next epoch.
+    fn reorder(&mut self) {
+        if self.recipe.order == Order::Shuffled {
+            self.shuffle.shuffle(&mut self.order);
         }
     }
 
@@ -234,9 +290,7 @@ impl<'a> Course<'a> {
         dataset: &Dataset,
         cancel: Option<&AtomicBool>,
     ) -> Result<Epoch, TrainError> {
-        if self.recipe.order == Order::Shuffled {
-            self.shuffle.shuffle(&mut self.order);
-        }
+        self.reorder();
         let order = std::mem::take(&mut self.order);
         let started = Instant::now();
         let mut total = Total::default();
@@ -341,6 +395,8 @@ impl Default for Training<'_> {
             schedule: None,
             cancel: None,
             on_epoch: None,
+            resume: None,
+            on_checkpoint: None,
             weights: None,
             steps: None,
             log_every: 0,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use nasrl_child::Recipe;
 use nasrl_space::{ArchitectureHash, Graph, Image, Space, SpaceError, Tokens};
 
+use crate::device::Devices;
 use crate::limits::{Excess, Limits};
 
 /// The architectures of a space: what decides whether two token strings are the same.
@@ -28,6 +29,8 @@ pub struct Bounds<'a> {
     pub recipe: &'a Recipe,
     /// How many threads train each, for the same.
     pub threads: usize,
+    /// What they are trained on, for the same.
+    pub devices: &'a Devices,
 }
 
 /// What networks are built for.
@@ -115,6 +118,11 @@ impl<'a> Architectures<'a> {
 
 impl Bounds<'_> {
     fn excess(&self, graph: &Graph) -> Option<Excess> {
-        self.limits.excess(graph, self.recipe, self.threads)
+        let Bounds { limits, recipe, threads, devices } = *self;
+        limits.excess(graph, || match devices.requirements(graph, recipe, threads) {
+            Ok(needed) => needed.bytes as u64,
+            // Training will refuse the recipe, and say why.
+            Err(_) => 0,
+        })
     }
 }

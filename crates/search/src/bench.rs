@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::Config;
 use crate::depth::Stages;
+use crate::device::Devices;
 use crate::scheduler::{self, Plan, SearchError};
 use crate::search::strategies;
 use crate::table::{REWARD, Table, TableError};
@@ -100,7 +101,7 @@ fn repetition(config: &Config, table: &Table, seed: u64, column: &str) -> Result
     let architectures = Architectures::token_strings(table.space());
     let evaluator = TableEvaluator::new(table, config.reward, std::time::Duration::ZERO);
     let search = || {
-        let mut strategies = strategies(&config, table.space())?;
+        let mut strategies = strategies(&config, table.space(), &Devices::Cpu)?;
         strategies.truncate(1);
         let plan = Plan {
             architectures: &architectures,

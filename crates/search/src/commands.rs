@@ -2,6 +2,7 @@
 
 mod bench_child;
 mod bench_search;
+mod doctor;
 mod retrain;
 mod search;
 mod show;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Tune(tune::Arguments),
     Retrain(retrain::Arguments),
     Space(space::Arguments),
+    Doctor(doctor::Arguments),
     /// Measure how fast children train, or how good a search is.
     #[command(subcommand)]
     Bench(Bench),
@@ -100,6 +102,7 @@ impl Command {
             Command::Tune(arguments) => tune::run(&arguments),
             Command::Retrain(arguments) => retrain::run(&arguments),
             Command::Space(arguments) => space::run(arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Bench(Bench::Child(arguments)) => bench_child::run(&arguments),
             Command::Bench(Bench::Search(arguments)) => bench_search::run(&arguments),
         }

@@ -15,12 +15,14 @@ use serde::{Deserialize, Serialize};
 use crate::Reward;
 use crate::clock::Span;
 use crate::depth::Depth;
+use crate::device::Device;
 use crate::limits::Limits;
 
 /// The configuration of a search, complete. As TOML it is the `config.toml` of a run.
 ///
 /// The result of a search depends on all of it but `jobs`, `threads` and `max-time`, on `threads`
-/// only where the memory that they take is limited.
+/// only where the memory that they take is limited, and on `device` as far as it is the processor or
+/// a GPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -37,9 +39,12 @@ pub struct Config {
     pub lag: u64,
     /// What everything random is derived from; at most 2^63 - 1.
     pub seed: u64,
+    /// What children are trained on, and where the controller computes.
+    #[serde(default)]
+    pub device: Device,
     /// How many trials are evaluated at once.
     pub jobs: usize,
-    /// How many threads train each child.
+    /// How many threads train each child on the processor.
     pub threads: usize,
     /// How long to hand out trials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,7 +213,8 @@ impl Config {
     /// What the result of the search depends on.
     pub(crate) fn relevant(&self) -> Config {
         let threads = if self.limits.memory.is_some() { self.threads } else { 1 };
-        let mut relevant = Config { jobs: 1, threads, max_time: None, ..self.clone() };
+        let device = self.device.kind();
+        let mut relevant = Config { device, jobs: 1, threads, max_time: None, ..self.clone() };
         if let Some(data) = &mut relevant.data {
             data.description = None;
         }

@@ -28,6 +28,7 @@ pub mod clock;
 pub mod comparison;
 pub mod config;
 pub mod depth;
+pub mod device;
 pub mod limits;
 pub mod marginals;
 pub mod panics;

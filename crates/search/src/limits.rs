@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use nasrl_child::{Recipe, requirements};
 use nasrl_space::Graph;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +19,8 @@ pub struct Limits {
     /// Floating-point operations of one image's forward pass, [`Graph::flops`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flops: Option<Amount>,
-    /// Bytes of memory that its training takes, [`requirements`]; they depend on the threads.
+    /// Bytes of memory that its training takes, [`Requirements`](nasrl_child::Requirements); they
+    /// depend on the threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Amount>,
 }
@@ -44,16 +44,11 @@ impl Limits {
         *self == Limits::default()
     }
 
-    /// The first limit that a network is over if so many threads train it by `recipe`.
-    pub fn excess(&self, graph: &Graph, recipe: &Recipe, threads: usize) -> Option<Excess> {
+    /// The first limit that a network is over whose training takes `bytes` of memory.
+    pub fn excess(&self, graph: &Graph, bytes: impl Fn() -> u64) -> Option<Excess> {
         let over = |of, option, limit: Option<Amount>, count: &dyn Fn() -> u64| {
             let (limit, found) = (limit?.0, count());
             (found > limit).then_some(Excess { of, option, found, limit })
-        };
-        let bytes = || match requirements(graph, recipe, threads) {
-            Ok(needed) => needed.bytes as u64,
-            // Training will refuse the recipe, and say why.
-            Err(_) => 0,
         };
         over("parameters", "--max-params", self.params, &|| graph.parameters())
             .or_else(|| over("FLOPs", "--max-flops", self.flops, &|| graph.flops()))
@@ -92,20 +87,18 @@ mod tests {
         let tokens = space.parse("3,64,3,64,3,32,3,64").unwrap();
         let image = Image { height: 32, width: 32, channels: 3 };
         let graph = space.build(&tokens, image, 10).unwrap();
-        let recipe = Recipe::reference();
         let (parameters, flops) = (graph.parameters(), graph.flops());
         let amount = |number| Some(Amount(number));
-        let excess = |limits: Limits| limits.excess(&graph, &recipe, 2);
+        let excess = |limits: Limits| limits.excess(&graph, || 1000);
         assert_eq!(excess(Limits::default()), None);
         assert_eq!(excess(Limits { params: amount(parameters), ..Limits::default() }), None);
         let found = excess(Limits { params: amount(76_329), ..Limits::default() }).unwrap();
         assert_eq!(found.to_string(), "76,330 parameters, 1 more than --max-params allows, 76,329");
         let limits = Limits { params: amount(parameters), flops: amount(flops - 2), memory: None };
         assert_eq!(excess(limits).map(|excess| excess.option), Some("--max-flops"));
-        let bytes = requirements(&graph, &recipe, 2).unwrap().bytes as u64;
         let memory = |bytes| excess(Limits { memory: amount(bytes), ..Limits::default() });
-        let expected = (bytes, bytes - 1, "--max-memory");
-        let found = memory(bytes - 1).map(|excess| (excess.found, excess.limit, excess.option));
-        assert_eq!((memory(bytes), found), (None, Some(expected)));
+        let expected = (1000, 999, "--max-memory");
+        let found = memory(999).map(|excess| (excess.found, excess.limit, excess.option));
+        assert_eq!((memory(1000), found), (None, Some(expected)));
     }
 }

@@ -8,14 +8,16 @@ use nasrl_space::{Image, Space, SpaceError};
 
 use crate::config::{Config, ConfigError, DataSource, SpaceSource, TableSource};
 use crate::depth::{Depth, Stages};
+use crate::device::Devices;
 use crate::table::{Table, TableError};
 use crate::{Architectures, Bounds, ChildEvaluator, Evaluator, Images, TableEvaluator};
 
-/// A space and where its rewards come from, opened and checked.
-#[derive(Clone, Debug)]
+/// A space, where its rewards come from and what computes, opened and checked.
+#[derive(Debug)]
 pub struct Problem {
     space: Space,
     rewards: Rewards,
+    devices: Devices,
 }
 
 /// Where rewards come from.
@@ -43,6 +45,9 @@ pub enum ProblemError {
     /// The table.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] nasrl_tensor::Error),
     /// Something else than what the configuration was made with.
     #[error(
         "{what} {source_name} is not the one that this configuration was made with: its digest is \
@@ -74,15 +79,17 @@ impl Problem {
     /// with.
     pub fn open(config: &mut Config) -> Result<Problem, ProblemError> {
         if let Some(source) = &mut config.table {
-            let table = open_table(source)?;
-            return Ok(Problem { space: table.space().clone(), rewards: Rewards::Table(table) });
+            let (table, devices) = (open_table(source)?, config.device.open()?);
+            let space = table.space().clone();
+            return Ok(Problem { space, rewards: Rewards::Table(table), devices });
         }
         let (Some(space), Some(data)) = (&mut config.space, &mut config.data) else {
             return Err(ConfigError::Incomplete.into());
         };
         let space = cut(open_space(space)?, &mut config.depth)?;
         let dataset = open_data(data)?;
-        let problem = Problem { space, rewards: Rewards::Children(dataset) };
+        let devices = config.device.open()?;
+        let problem = Problem { space, rewards: Rewards::Children(dataset), devices };
         problem.require_networks()?;
         Ok(problem)
     }
@@ -90,6 +97,11 @@ impl Problem {
     /// The space, without the depths that are not searched.
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// What computes.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// The images that children are trained on; `None` for a table.
@@ -116,8 +128,11 @@ impl Problem {
     /// The architectures of the space, those that cost more than `config` allows being over a limit.
     pub fn architectures_within<'a>(&'a self, config: &'a Config) -> Architectures<'a> {
         let Config { limits, threads, .. } = *config;
+        let devices = &self.devices;
         match &config.recipe {
-            Some(recipe) => self.architectures().within(Bounds { limits, recipe, threads }),
+            Some(recipe) => {
+                self.architectures().within(Bounds { limits, recipe, threads, devices })
+            }
             None => self.architectures(),
         }
     }
@@ -140,7 +155,7 @@ impl Problem {
     pub fn evaluator(&self, config: &Config) -> Result<Box<dyn Evaluator + '_>, ConfigError> {
         Ok(match (&self.rewards, &config.recipe, &config.table) {
             (Rewards::Children(dataset), Some(recipe), _) => {
-                Box::new(ChildEvaluator::new(dataset, recipe.clone(), config))
+                Box::new(ChildEvaluator::new((dataset, &self.devices), recipe.clone(), config))
             }
             (Rewards::Table(table), _, Some(source)) => {
                 let delay = Duration::from_secs_f64(source.seconds_per_trial);

@@ -1,15 +1,19 @@
 //! Training a child of a search anew, to know what it is worth.
 
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use nasrl_child::data::Dataset;
-use nasrl_child::{Epoch, Recipe, Test, TrainError, Trained, Training, train};
+use nasrl_child::{Checkpoint, Epoch, Recipe, Test, TrainError, Trained, Training};
 use nasrl_space::Graph;
 use nasrl_tensor::random::Key;
 
-use crate::Stop;
 use crate::clock::utc;
+use crate::device::Devices;
 use crate::run::{Retrained, Variant};
+use crate::{Stop, atomic_file};
 
 /// What to train anew.
 #[derive(Clone, Copy, Debug)]
@@ -26,35 +30,78 @@ pub struct Retraining<'a> {
     pub trial: u64,
     /// What is different from training the child of the search as the run trains.
     pub variant: &'a Variant,
-    /// How many threads train.
+    /// What trains.
+    pub devices: &'a Devices,
+    /// How many threads train on the processor.
     pub threads: usize,
+    /// The file that says after every epoch where the training stands.
+    pub checkpoint: &'a Path,
+}
+
+/// Why a child was not trained anew to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetrainError {
+    /// The training failed, or was stopped.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Where the training stands could not be written; the file is as it was an epoch before.
+    #[error("cannot write {}: {source}; once it can be, the same command goes on", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
 }
 
 impl Retraining<'_> {
+    /// Where an earlier training of the same kind was stopped or killed, if it was.
+    pub fn interrupted(&self) -> Option<Checkpoint> {
+        let bytes = std::fs::read(self.checkpoint).ok()?;
+        let checkpoint = Checkpoint::from_safetensors(&bytes, self.graph).ok()?;
+        checkpoint.fits(self.recipe, self.dataset, &self.training()).then_some(checkpoint)
+    }
+
     /// Trains from other random weights and with the images in another order than in the search,
     /// whose choice of the child was also a choice of lucky ones, and measures the accuracy on the
-    /// test images. The result, and the weights as a safetensors file.
+    /// test images. With `from` it goes on from there. The result, and the weights as a safetensors
+    /// file.
     ///
     /// # Errors
-    /// [`TrainError`]; [`TrainError::Cancelled`] once `stop` was requested.
+    /// [`RetrainError`]; with [`TrainError::Cancelled`] once `stop` was requested.
     pub fn run(
         &self,
+        from: Option<&Checkpoint>,
         stop: &Stop,
         on_epoch: &mut dyn FnMut(&Epoch),
-    ) -> Result<(Retrained, Vec<u8>), TrainError> {
-        let Retraining { graph, dataset, recipe, seed, trial, variant, threads } = *self;
+    ) -> Result<(Retrained, Vec<u8>), RetrainError> {
+        let Retraining { graph, dataset, recipe, trial, variant, .. } = *self;
+        let mut unwritten = None;
+        let mut keep = |checkpoint: &Checkpoint| match atomic_file::write(
+            self.checkpoint,
+            &checkpoint.to_safetensors(),
+        ) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(source) => {
+                unwritten = Some(source);
+                ControlFlow::Break(())
+            }
+        };
         let training = Training {
-            seed: derived_seed(seed, trial, "retrain"),
-            trial,
-            threads,
             cancel: Some(stop.flag()),
             on_epoch: Some(on_epoch),
+            resume: from,
+            on_checkpoint: Some(&mut keep),
             test: Test::Measure,
-            ..Training::default()
+            ..self.training()
         };
         let started = Instant::now();
-        let Trained { epochs, weights, test_accuracy, .. } =
-            train(graph, recipe, dataset, training)?;
+        let trained = self.devices.train(graph, recipe, dataset, training);
+        if let Some(source) = unwritten {
+            return Err(RetrainError::Checkpoint { path: self.checkpoint.into(), source });
+        }
+        let Trained { epochs, weights, test_accuracy, .. } = trained?;
         let retrained = Retrained {
             trial,
             epochs: epochs.len() as u64,
@@ -65,6 +112,12 @@ impl Retraining<'_> {
             training_seconds: started.elapsed().as_secs_f64(),
         };
         Ok((retrained, weights.to_safetensors()))
+    }
+
+    fn training<'a>(&self) -> Training<'a> {
+        let Retraining { seed, trial, threads, .. } = *self;
+        let seed = derived_seed(seed, trial, "retrain");
+        Training { seed, trial, threads, ..Training::default() }
     }
 }
 

@@ -5,22 +5,25 @@ use std::time::Instant;
 use nasrl_space::Space;
 
 use crate::config::{Baseline, Config, StrategyKind};
+use crate::device::Devices;
 use crate::problem::Problem;
 use crate::run::Recorder;
 use crate::scheduler::{self, Both, Ending, Listener, Plan, SearchError};
-use crate::strategy::{Random, ReinforceStrategy, Strategy, StrategyError};
+use crate::strategy::{Random, Strategy, StrategyError};
 use crate::{Stop, Trial};
 
 /// The strategy of a configuration, and after it the baseline if there is one.
 ///
 /// # Errors
 /// [`StrategyError`] for hyperparameters that it cannot start with.
-pub fn strategies(config: &Config, space: &Space) -> Result<Vec<Box<dyn Strategy>>, StrategyError> {
+pub fn strategies(
+    config: &Config,
+    space: &Space,
+    devices: &Devices,
+) -> Result<Vec<Box<dyn Strategy>>, StrategyError> {
     let random = || Box::new(Random::new(config.seed));
     let mut strategies: Vec<Box<dyn Strategy>> = vec![match config.strategy {
-        StrategyKind::Rl => {
-            Box::new(ReinforceStrategy::new(space, &config.controller, config.seed)?)
-        }
+        StrategyKind::Rl => devices.controller(space, &config.controller, config.seed)?,
         StrategyKind::Random => random(),
     }];
     if config.baseline == Baseline::Random {
@@ -50,7 +53,7 @@ pub fn search(
     let plan = Plan {
         architectures: &architectures,
         evaluator: &*evaluator,
-        strategies: strategies(config, problem.space())?,
+        strategies: strategies(config, problem.space(), problem.devices())?,
         stages: &stages,
         first: 0,
         trials: config.trials,

@@ -104,7 +104,8 @@ impl Evaluator for Tuning<'_> {
             ..Training::default()
         };
         let recipe = setting.apply(self.recipe);
-        let outcome = train_and_measure(graph, &recipe, dataset, training, self.reward);
+        let child = (graph, &recipe, dataset);
+        let outcome = train_and_measure(self.problem.devices(), child, training, self.reward);
         match outcome {
             // The architecture is what the search found; its weights are not what is tuned.
             Outcome::Done(measured) => Outcome::Done(Measurement { weights: None, ..measured }),

@@ -101,7 +101,12 @@ pub enum Error {
         available: String,
     },
     /// No library of the CUDA driver could be loaded.
-    #[error("no CUDA driver, none of {} can be loaded; install NVIDIA's driver or use the CPU", tried.join(", "))]
+    #[error(
+        "no CUDA driver, neither {} nor any other of its {} names can be loaded; install NVIDIA's \
+         driver or use the CPU",
+        tried.first().map_or("", String::as_str),
+        tried.len()
+    )]
     NoDriver {
         /// The names that were tried.
         tried: Vec<String>,

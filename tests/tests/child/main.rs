@@ -7,4 +7,5 @@ mod oracle;
 mod paper;
 mod problem;
 mod repeatability;
+mod resume;
 mod training;

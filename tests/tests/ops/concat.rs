@@ -6,11 +6,13 @@ use nasrl_tests::{FLOATS, Inputs, assert_equal, rounded, tensor, values};
 
 use crate::{Device, backends};
 
-/// Maps, and the channels of the inputs: one input, one channel each, primes, enough for threads.
-const PROBLEMS: [([usize; 3], &[usize]); 4] = [
+/// Maps, and the channels of the inputs: one input, one channel each, primes, multiples of eight,
+/// enough for threads.
+const PROBLEMS: [([usize; 3], &[usize]); 5] = [
     ([1, 1, 1], &[1]),
     ([2, 3, 5], &[1, 1, 1]),
     ([3, 5, 7], &[7, 2, 16, 31]),
+    ([2, 7, 5], &[8, 40, 16]),
     ([8, 16, 16], &[24, 36, 48]),
 ];
 
@@ -28,7 +30,7 @@ fn channels_go_side_by_side_and_apart_again() {
             let firsts: Vec<usize> = (0..widths.len()).map(|i| widths[..i].iter().sum()).collect();
             for dtype in FLOATS {
                 let what = format!("{dtype} [{n}, {h}, {w}, {widths:?}] on {}", backend.name());
-                let inputs: Vec<Tensor<Device>> = (firsts.iter().zip(widths))
+                let inputs: Vec<Tensor<_>> = (firsts.iter().zip(widths))
                     .map(|(&first, &c)| tensor(&backend, dtype, [n, h, w, c], &slice(first, c)))
                     .collect();
                 let y = concat(&inputs.iter().collect::<Vec<_>>()).unwrap();
@@ -47,25 +49,31 @@ fn channels_go_side_by_side_and_apart_again() {
 
 #[test]
 fn a_copy_adds_and_leaves_other_channels_alone() {
-    let geometry = CopyChannels {
-        rows: 2,
-        channels: 2,
-        from: ChannelRange { first: 1, width: 3 },
-        to: ChannelRange { first: 2, width: 5 },
-    };
     for backend in backends() {
-        for dtype in FLOATS {
-            let x = tensor(&backend, dtype, [8], &[9.0, 1.0, 2.0, 9.0, 3.0, 4.0, 9.0, 9.0]);
-            let mut y = tensor(&backend, dtype, [12], &[5.0; 12]);
+        for (dtype, size) in FLOATS.into_iter().flat_map(|dtype| [(dtype, 1), (dtype, 8)]) {
+            let what = format!("{size} of {dtype} on {}", backend.name());
+            // Each of the numbers stands for `size` channels.
+            let wide = |values: &[f32]| -> Vec<f32> {
+                values.iter().flat_map(|&value| vec![value; size]).collect()
+            };
+            let geometry = CopyChannels {
+                rows: 2,
+                channels: 2 * size,
+                from: ChannelRange { first: size, width: 3 * size },
+                to: ChannelRange { first: 2 * size, width: 5 * size },
+            };
+            let x = wide(&[9.0, 1.0, 2.0, 9.0, 3.0, 4.0, 9.0, 9.0]);
+            let x = tensor(&backend, dtype, [x.len()], &x);
+            let mut y = tensor(&backend, dtype, [12 * size], &vec![5.0; 12 * size]);
             let mut copy = |sum| {
                 let into = y.buffer_mut().unwrap();
                 backend.copy_channels(&geometry, x.buffer(), sum, into).unwrap();
                 values(&y)
             };
             let stored = [5.0, 5.0, 1.0, 2.0, 5.0, 5.0, 5.0, 3.0, 4.0, 5.0, 5.0, 5.0];
-            assert_eq!(copy(Sum::Store), stored);
+            assert_eq!(copy(Sum::Store), wide(&stored), "{what}");
             let added = [5.0, 5.0, 2.0, 4.0, 5.0, 5.0, 5.0, 6.0, 8.0, 5.0, 5.0, 5.0];
-            assert_eq!(copy(Sum::Add), added);
+            assert_eq!(copy(Sum::Add), wide(&added), "{what}");
         }
     }
 }

@@ -122,7 +122,7 @@ impl Problem {
 /// Gates so far open that they are 1, candidates that a sum of integers makes -1, 0 or 1.
 #[test]
 fn open_gates_are_exact() {
-    for (batch, units) in [(1, 1), (3, 5), (9, 32)] {
+    for (batch, units) in [(1, 1), (3, 5), (9, 32), (2, 300)] {
         let mut inputs = Inputs::new(52);
         let mut problem = Problem::new(batch, units);
         let [projection, h, c, recurrent] = &mut problem.operands;
@@ -147,7 +147,7 @@ fn open_gates_are_exact() {
 
 #[test]
 fn steps_and_gradients_agree_with_the_formulas() {
-    for (batch, units) in [(1, 1), (3, 5), (1, 32), (9, 35), (20, 17)] {
+    for (batch, units) in [(1, 1), (3, 5), (1, 32), (9, 35), (20, 17), (2, 70)] {
         let problem = Problem::new(batch, units);
         let operands = problem.operands();
         let expected = problem.reference(&operands);

@@ -7,12 +7,13 @@ use nasrl_tests::{FLOATS, Inputs, assert_equal, rounded, tensor, values};
 use crate::backends;
 
 /// Images and zeros above, below, before and after: none, a different number on each side, more
-/// than the image, CIFAR-10's usual 4.
-const PROBLEMS: [([usize; 4], [usize; 4]); 5] = [
+/// than the image, channels by eight, CIFAR-10's usual 4.
+const PROBLEMS: [([usize; 4], [usize; 4]); 6] = [
     ([1, 1, 1, 1], [0, 0, 0, 0]),
     ([2, 3, 5, 7], [1, 2, 3, 0]),
     ([3, 4, 2, 1], [0, 3, 0, 1]),
     ([1, 2, 2, 3], [5, 0, 4, 7]),
+    ([2, 3, 5, 16], [2, 1, 0, 3]),
     ([8, 32, 32, 3], [4, 4, 4, 4]),
 ];
 

@@ -9,7 +9,6 @@ mod conv2d_algorithms;
 mod operations;
 mod zz_last;
 
-use nasrl_cuda_emulator::Options;
 use nasrl_tensor::Cuda;
 
 /// What the backends of this program are.
@@ -17,7 +16,7 @@ type Device = Cuda;
 
 /// The emulated GPU.
 fn backends() -> Vec<Device> {
-    nasrl_tests::emulated(&Options::default())
+    nasrl_tests::emulated()
 }
 
 /// Two streams of the emulated GPU, which give the same bits.

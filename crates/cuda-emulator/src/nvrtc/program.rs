@@ -7,6 +7,7 @@ use crate::driver::ffi::{In, Out, Text};
 use crate::emulator::{Emulator, emulator};
 use crate::module::Module;
 use crate::module::image::{self, Image};
+use crate::options::Options;
 use crate::trampoline::Symbol;
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int};
@@ -59,8 +60,12 @@ macro_rules! api {
 
 api! {
     fn nvrtcVersion(major: Out<c_int>, minor: Out<c_int>) {
-        put(major, 13)?;
-        put(minor, 0)
+        // No version of NVIDIA's, and one for each way to instrument kernels: a cache of compiled
+        // kernels must not take the one for the other.
+        let Options { checked, count, coverage, .. } = emulator().options;
+        let instrumented = u8::from(checked || count) + 2 * u8::from(coverage);
+        put(major, 0)?;
+        put(minor, instrumented.into())
     }
 
     fn nvrtcGetNumSupportedArchs(count: Out<c_int>) {

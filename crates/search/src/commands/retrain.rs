@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nasrl_child::data::{DataError, Dataset, Split, ValidationSource};
-use nasrl_child::{Recipe, TrainError};
+use nasrl_child::{Checkpoint, Recipe, TrainError};
 use nasrl_search::config::ConfigError;
+use nasrl_search::device::Device;
 use nasrl_search::problem::Problem;
 use nasrl_search::recipes::{RecipeName, stretched};
-use nasrl_search::retrain::Retraining;
+use nasrl_search::retrain::{RetrainError, Retraining};
 use nasrl_search::run::{Recorder, RunDirectory, RunRecord, TrainedOn, Variant};
 use nasrl_search::setting::Setting;
 use nasrl_search::{Proposed, Stop, Trial};
@@ -16,12 +17,13 @@ use nasrl_search::{Proposed, Stop, Trial};
 use super::which::Which;
 use super::{cores, print_epoch, threads};
 use crate::exit::{CommandError, CommandResult, Exit, failed, refused};
-use crate::output::say;
+use crate::output::{remark, say};
 
 /// Train a child of a run anew and test it.
 ///
 /// It is trained from other random weights than in the search, and measured on the test images once,
-/// at the end. Its weights are put in the run's folder `retrained`. The last step of arXiv
+/// at the end. Where it was stopped or killed the same command goes on, at its last full epoch. Its
+/// weights are put in the run's folder `retrained`. The last step of arXiv
 /// 1611.01578, section 4.1, is `--recipe final --tuned --add-filters 40`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -53,7 +55,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
-    /// How many threads train. Default: all cores.
+    /// What trains it: cpu, cuda (the first GPU), or cuda:N. Default: that of the run.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
+
+    /// How many threads train on the processor. Default: all cores.
     #[arg(long, value_name = "N", value_parser = threads())]
     threads: Option<usize>,
 
@@ -66,7 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let run = RunDirectory::open(&arguments.run).map_err(refused)?;
     let record = RunRecord::read(&arguments.run).map_err(refused)?;
     let mut config = record.config.clone();
+    config.device = arguments.device.unwrap_or(config.device);
     let problem = Problem::open(&mut config).map_err(refused)?;
+    config.device = record.config.device;
     let ledger = run.ledger().map_err(refused)?;
     run.check(&ledger, &record.config, &config, problem.space()).map_err(refused)?;
     let (Some(dataset), Some(recipe)) = (problem.dataset(), &config.recipe) else {
@@ -94,9 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     if !arguments.json {
         say!("trial {trial}: {}", record.space.describe(tokens));
     }
-    let threads = arguments.threads.unwrap_or_else(cores);
-    let (recipe, seed) = (&recipe, config.seed);
-    let retraining = Retraining { graph, dataset, recipe, seed, trial, variant, threads };
+    let stop = Stop::on_signals().map_err(failed)?;
     let mut on_epoch = |epoch: &nasrl_child::Epoch| {
         if !arguments.json {
             print_epoch(epoch);
@@ -105,8 +111,26 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let after_all = record.trials.last().map_or(0, |trial| trial.proposed.trial + 1);
     let opened = Recorder::open(&run, ledger, problem.space(), after_all);
     let (mut recorder, _) = opened.map_err(failed)?;
-    let result = retraining.run(&Stop::new(), &mut on_epoch);
-    let (retrained, weights) = result.map_err(|error: TrainError| failed(error))?;
+    let retraining = Retraining {
+        graph,
+        dataset,
+        recipe: &recipe,
+        seed: config.seed,
+        trial,
+        variant,
+        devices: problem.devices(),
+        threads: arguments.threads.unwrap_or_else(cores),
+        checkpoint: &recorder.checkpoint_of(trial, variant, recipe.epochs),
+    };
+    let interrupted = retraining.interrupted();
+    interrupted.iter().flat_map(Checkpoint::epochs).for_each(&mut on_epoch);
+    let (retrained, weights) = match retraining.run(interrupted.as_ref(), &stop, &mut on_epoch) {
+        Err(RetrainError::Train(TrainError::Cancelled)) => {
+            remark!("Stopped. Go on with the same command.");
+            return Ok(Exit::Stopped);
+        }
+        result => result.map_err(failed)?,
+    };
     recorder.retrained(&retrained, &weights).map_err(failed)?;
     if arguments.json {
         let report = serde_json::json!({

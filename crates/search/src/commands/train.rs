@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use nasrl_child::data::ValidationSplit;
 use nasrl_child::recipe::Order;
-use nasrl_child::{Recipe, Test, TrainError, Trained, Training, Weights, train};
+use nasrl_child::{Recipe, Test, TrainError, Trained, Training, Weights};
 use nasrl_search::config::{Config, ConfigError, Layers};
+use nasrl_search::device::Device;
 use nasrl_search::problem::{EMBEDDED, images, open_dataset};
 use nasrl_space::{Graph, Space};
 use toml::Value;
@@ -63,6 +64,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = threads())]
     threads: Option<usize>,
 
+    /// What trains: cpu, cuda (the first GPU), or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
+
     /// How many of the training images to hold out for validation; 0 for none. Default: the
     /// dataset's own validation images, else a tenth.
     #[arg(long, value_name = "N")]
@@ -116,6 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
     let dataset = open_dataset(&arguments.data, validation).map_err(refused)?;
     let of = images(&dataset);
     let graph = space.build(&tokens, of.shape, of.classes).map_err(refused)?;
+    let devices = arguments.device.open().map_err(refused)?;
     let weights = arguments.weights.as_ref().map(|path| Weights::load(path, &graph));
     let weights = weights.transpose().map_err(refused)?;
 
@@ -134,10 +140,11 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         test: Test::Measure,
         ..Training::default()
     };
-    let trained = train(&graph, &recipe, &dataset, training).map_err(|error| match error {
-        TrainError::Recipe(_) | TrainError::Weights(_) => refused(error),
-        error => failed(error),
-    })?;
+    let trained =
+        devices.train(&graph, &recipe, &dataset, training).map_err(|error| match error {
+            TrainError::Recipe(_) | TrainError::Weights(_) => refused(error),
+            error => failed(error),
+        })?;
     report(&trained, &graph, arguments);
     if let Some(path) = &arguments.save {
         trained.weights.save(path).map_err(failed)?;

@@ -159,6 +159,7 @@ impl Layers {
             ("trials", TRIALS.into()),
             ("lag", if with_table { 0 } else { LAG }.into()),
             ("seed", 0.into()),
+            ("device", word("cpu")),
             ("reward", to_value(reward)),
             ("controller", to_value(preset.config())),
         ];
@@ -184,17 +185,19 @@ fn named_recipe(name: &Value) -> Result<Recipe, Refused> {
     }
 }
 
-/// Fills in `jobs` and `threads`: as many children at once as the lag allows the strategy, and the
-/// cores divided among them.
+/// Fills in `jobs` and `threads`: as many children at once as the lag allows the strategy, on the
+/// processor no more than it has cores, which are divided among them.
 fn share_cores(values: &mut Table) {
+    let on_cpu = values.get("device").is_none_or(|device| device.as_str() == Some("cpu"));
     let cores = match values.contains_key("table") {
         true => 1,
+        false if !on_cpu => i64::MAX,
         false => std::thread::available_parallelism().map_or(1, NonZero::get) as i64,
     };
     let number = |key: &str| values.get(key).and_then(Value::as_integer);
     let lag = number("lag").unwrap_or(LAG).max(0);
     let jobs = number("jobs").unwrap_or_else(|| cores.min(lag.saturating_add(1)));
-    let threads = (cores / jobs.max(1)).max(1);
+    let threads = if on_cpu { (cores / jobs.max(1)).max(1) } else { 1 };
     values.entry("jobs").or_insert(jobs.into());
     values.entry("threads").or_insert(threads.into());
 }

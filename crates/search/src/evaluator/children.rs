@@ -1,18 +1,19 @@
 //! Rewards from children that are trained in this process.
 
 use nasrl_child::data::Dataset;
-use nasrl_child::{Epoch, Recipe, TrainError, Training, requirements, train};
+use nasrl_child::{Epoch, Recipe, TrainError, Training};
 use nasrl_space::Graph;
-use nasrl_tensor::{Cpu, Memory};
 
 use super::{Evaluator, Job, Measurement, Outcome, memory};
 use crate::config::Config;
+use crate::device::Devices;
 use crate::{Failure, Reward, Stop};
 
 /// Trains every architecture from scratch and measures it on the validation images.
 #[derive(Debug)]
 pub struct ChildEvaluator<'a> {
     dataset: &'a Dataset,
+    devices: &'a Devices,
     recipe: Recipe,
     reward: Reward,
     seed: u64,
@@ -22,10 +23,20 @@ pub struct ChildEvaluator<'a> {
 }
 
 impl<'a> ChildEvaluator<'a> {
-    /// Trains on `dataset` by `recipe`; reward, seed and threads are those of `config`.
-    pub fn new(dataset: &'a Dataset, recipe: Recipe, config: &Config) -> Self {
+    /// Trains on the images of `dataset` by `recipe`; reward, seed and threads are those of
+    /// `config`.
+    pub fn new(
+        (dataset, devices): (&'a Dataset, &'a Devices),
+        recipe: Recipe,
+        config: &Config,
+    ) -> Self {
         let Config { reward, seed, threads, .. } = *config;
-        ChildEvaluator { dataset, recipe, reward, seed, threads, memory: memory::installed() }
+        let memory = match devices {
+            Devices::Cpu => memory::installed(),
+            // A GPU's driver hands out no more memory than there is.
+            Devices::Gpus { .. } => None,
+        };
+        ChildEvaluator { dataset, devices, recipe, reward, seed, threads, memory }
     }
 
     /// Why a network can never be trained here, if it needs more than the memory: systems that hand
@@ -36,7 +47,9 @@ impl<'a> ChildEvaluator<'a> {
         let least = graph.parameters().saturating_mul(2 * size_of::<f32>() as u64);
         let needed = match least > memory {
             true => least,
-            false => requirements(graph, &self.recipe, self.threads).ok()?.bytes as u64,
+            false => {
+                self.devices.requirements(graph, &self.recipe, self.threads).ok()?.bytes as u64
+            }
         };
         (needed > memory).then(|| {
             format!(
@@ -63,19 +76,18 @@ impl Evaluator for ChildEvaluator<'_> {
             on_epoch: Some(&mut |epoch| report(epoch)),
             ..Training::default()
         };
-        train_and_measure(graph, &self.recipe, self.dataset, training, self.reward)
+        train_and_measure(self.devices, (graph, &self.recipe, self.dataset), training, self.reward)
     }
 }
 
 /// Trains a network; the validation images decide its reward.
 pub(crate) fn train_and_measure(
-    graph: &Graph,
-    recipe: &Recipe,
-    dataset: &Dataset,
+    devices: &Devices,
+    (graph, recipe, dataset): (&Graph, &Recipe, &Dataset),
     training: Training<'_>,
     reward: Reward,
 ) -> Outcome {
-    let trained = match train(graph, recipe, dataset, training) {
+    let trained = match devices.train(graph, recipe, dataset, training) {
         Ok(trained) => trained,
         Err(TrainError::Cancelled) => return Outcome::Stopped,
         Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
@@ -86,7 +98,7 @@ pub(crate) fn train_and_measure(
         reward: reward.of(&accuracies).unwrap_or(f64::NAN),
         validation_accuracy: accuracies.last().copied(),
         weights: Some(trained.weights.to_safetensors()),
-        device: Some(Cpu::serial().name()),
+        device: Some(devices.name()),
     })
 }
 

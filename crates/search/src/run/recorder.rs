@@ -1,6 +1,6 @@
 //! Writes down what happens in a search.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +10,7 @@ use nasrl_space::Space;
 
 use super::{
     BEST, Best, CONTROLLER, LOG, Ledger, POLICY, RETRAINED, Retrained, RunDirectory, RunError,
-    TRIALS, TrialsCsv, facts, io_error,
+    TRIALS, TrialsCsv, Variant, facts, io_error,
 };
 use crate::clock::utc;
 use crate::scheduler::{Listener, ListenerError};
@@ -67,7 +67,12 @@ impl<'a> Recorder<'a> {
         written.map_err(|source| self.io("write", LOG, source))
     }
 
-    /// Records a child that was trained again, and its weights.
+    /// Where to keep how far the training anew of a trial's child for so many epochs has come.
+    pub fn checkpoint_of(&self, trial: u64, variant: &Variant, epochs: usize) -> PathBuf {
+        variant.checkpoint(&self.path, trial, epochs as u64)
+    }
+
+    /// Records a child that was trained again, and its weights; its checkpoint goes.
     ///
     /// # Errors
     /// [`RunError`].
@@ -75,6 +80,9 @@ impl<'a> Recorder<'a> {
         let file = self.path.join(RETRAINED).join(retrained.file_name());
         atomic_file::write(&file, weights).map_err(io_error("write", &file))?;
         self.ledger.add_retrained(retrained)?;
+        let Retrained { variant, trial, epochs, .. } = retrained;
+        // There is none if no epoch came before the last; one that stays does no harm.
+        let _ = fs::remove_file(variant.checkpoint(&self.path, *trial, *epochs));
         let test = retrained.test_accuracy.map_or("none".to_owned(), |test| test.to_string());
         self.log(&format!("trial {} retrained: test accuracy {test}", retrained.trial))
     }

@@ -1,7 +1,9 @@
 //! Children that were trained again.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
+use super::RETRAINED;
 use crate::recipes::RecipeName;
 use crate::setting::Setting;
 
@@ -64,6 +66,20 @@ impl Variant {
         Variant(words.join(", "))
     }
 
+    /// The file that says where the training of a trial's child for so many epochs stands, in the
+    /// directory of the run.
+    pub(super) fn checkpoint(&self, run: &Path, trial: u64, epochs: u64) -> PathBuf {
+        let name = format!("{}-of-{epochs}-epochs.checkpoint", self.stem(trial));
+        run.join(RETRAINED).join(name)
+    }
+
+    /// What the names of its files begin with.
+    fn stem(&self, trial: u64) -> String {
+        let digest = blake3::hash(self.0.as_bytes()).to_hex();
+        let suffix = if self.is_none() { String::new() } else { format!("-{}", &digest[..8]) };
+        format!("trial-{trial:05}{suffix}")
+    }
+
     /// Whether it is as in the search.
     pub fn is_none(&self) -> bool {
         self.0.is_empty()
@@ -73,10 +89,7 @@ impl Variant {
 impl Retrained {
     /// The name of the file of its weights in the run's folder: a variant has its own.
     pub(super) fn file_name(&self) -> String {
-        let digest = blake3::hash(self.variant.0.as_bytes()).to_hex();
-        let suffix =
-            if self.variant.is_none() { String::new() } else { format!("-{}", &digest[..8]) };
-        format!("trial-{:05}{suffix}.safetensors", self.trial)
+        format!("{}.safetensors", self.variant.stem(self.trial))
     }
 }
 

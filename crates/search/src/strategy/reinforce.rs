@@ -2,30 +2,34 @@
 
 use nasrl_controller::{Config, Draw, Error, Reinforce};
 use nasrl_space::{Space, Tokens};
-use nasrl_tensor::Cpu;
+use nasrl_tensor::Backend;
 
 use super::{Metrics, Proposal, Rejection, Strategy, StrategyError};
 
 /// A controller that samples architectures and learns by REINFORCE (arXiv 1611.01578, section 3.2).
-/// It runs on one core: its networks are small.
-pub struct ReinforceStrategy {
-    controller: Reinforce<Cpu>,
+pub struct ReinforceStrategy<B: Backend> {
+    controller: Reinforce<B>,
 }
 
 const NAME: &str = "rl";
 
-impl ReinforceStrategy {
+impl<B: Backend> ReinforceStrategy<B> {
     /// A controller that has seen nothing yet.
     ///
     /// # Errors
     /// [`StrategyError`] for hyperparameters outside their range.
-    pub fn new(space: &Space, config: &Config, seed: u64) -> Result<Self, StrategyError> {
-        let controller = Reinforce::new(&Cpu::serial(), space, config, seed).map_err(wrap)?;
+    pub fn new(
+        backend: &B,
+        space: &Space,
+        config: &Config,
+        seed: u64,
+    ) -> Result<Self, StrategyError> {
+        let controller = Reinforce::new(backend, space, config, seed).map_err(wrap)?;
         Ok(ReinforceStrategy { controller })
     }
 }
 
-impl Strategy for ReinforceStrategy {
+impl<B: Backend> Strategy for ReinforceStrategy<B> {
     fn name(&self) -> &'static str {
         NAME
     }

@@ -38,7 +38,7 @@ impl KernelCache {
         }
     }
 
-    fn folder(&self) -> Option<PathBuf> {
+    pub(super) fn folder(&self) -> Option<PathBuf> {
         match self {
             KernelCache::User => {
                 let variable = |name| env::var_os(name).filter(|value| !value.is_empty());

@@ -2,13 +2,17 @@ use bytemuck::NoUninit;
 
 use super::launch::Grid;
 use super::module::kernels;
+use super::pieces::Pieces;
 use super::{Buffer, Cuda};
 use crate::Result;
 use crate::ops::{ConcatBackend, CopyChannels, Sum};
 
 kernels! { nasrl_kernels::CONCAT {
-    COPY_CHANNELS: copy_channels<f32, bf16, f16>(read T, write T; Channels);
+    ONE: copy_channels<f32, bf16, f16>(read T, write T; Channels);
+    EIGHT: copy_channels_eight<f32, bf16, f16>(read T, write T; Channels);
 } }
+
+const COPY: Pieces<2, Channels> = Pieces { one: &ONE, eight: &EIGHT };
 
 #[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
@@ -31,18 +35,22 @@ impl ConcatBackend for Cuda {
         sum: Sum,
         y: &mut Buffer,
     ) -> Result<()> {
-        let CopyChannels { rows, channels, from, to } = *geometry;
-        let arguments = [x.read(rows * from.width), y.write(rows * to.width)];
+        let &CopyChannels { rows, channels, from, to } = geometry;
+        let places = [channels, from.first, from.width, to.first, to.width];
+        let (kernel, piece) = COPY.choose(&places);
+        let [row, from_first, from_width, to_first, to_width] =
+            places.map(|place| (place / piece) as u64);
         let geometry = Channels {
             rows: rows as u64,
-            channels: channels as u64,
-            from_first: from.first as u64,
-            from_width: from.width as u64,
-            to_first: to.first as u64,
-            to_width: to.width as u64,
+            channels: row,
+            from_first,
+            from_width,
+            to_first,
+            to_width,
             add: u32::from(sum == Sum::Add),
             reserved: 0,
         };
-        self.launch(&COPY_CHANNELS, Grid::over(rows * channels, 256), arguments, geometry)
+        let grid = Grid::pieces(rows * channels / piece);
+        self.launch(kernel, grid, [x.read(rows * from.width), y.write(rows * to.width)], geometry)
     }
 }

@@ -66,7 +66,7 @@ impl Pool {
     }
 
     /// The memory of the device whose context is bound.
-    fn state(&self) -> Result<MemoryState> {
+    pub(super) fn state(&self) -> Result<MemoryState> {
         use sys::CUmemPool_attribute as Attribute;
         let (free, total) = result::mem_get_info().during("cuMemGetInfo")?;
         let attribute = |attribute| {

@@ -40,10 +40,12 @@ mod module;
 mod nvrtc;
 mod optimizer;
 mod pad;
+mod pieces;
 mod pool;
 mod product;
 mod rows;
 mod softmax;
+mod survey;
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,9 +59,10 @@ pub use compiler::{Compiled, compile};
 pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
-
 pub use launch::Grid;
+pub use survey::{Gpu, Survey};
 
+use crate::error::MemoryState;
 use crate::{Error, Result};
 use device::Device;
 use driver::During;
@@ -127,6 +130,15 @@ impl Cuda {
     pub fn new_stream(&self) -> Result<Self> {
         let stream = self.device.context.new_stream().during("cuStreamCreate")?;
         Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches })
+    }
+
+    /// The memory of the GPU as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] if the GPU cannot be used.
+    pub fn memory(&self) -> Result<MemoryState> {
+        self.device.context.bind_to_thread().during("cuCtxSetCurrent")?;
+        self.device.pool.state()
     }
 
     /// A buffer is used on the stream that it was made on.

@@ -60,7 +60,7 @@ impl Nvrtc {
         let mut tried = Vec::new();
         let mut attempt = |name: &str, libraries: Vec<Library>| {
             let opened = Self::open(name, libraries);
-            opened.map_err(|error| tried.push(format!("{name}: {}", reason(&error)))).ok()
+            opened.map_err(|error| tried.push(reason(&error))).ok()
         };
         let found = match env::var(VARIABLE) {
             Ok(name) => attempt(&name, parts(Path::new(&name))),

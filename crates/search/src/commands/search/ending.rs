@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::path::Path;
 
-use nasrl_child::{Recipe, TrainError};
+use nasrl_child::{Checkpoint, Recipe, TrainError};
 use nasrl_search::config::Config;
 use nasrl_search::problem::Problem;
-use nasrl_search::retrain::Retraining;
+use nasrl_search::retrain::{RetrainError, Retraining};
 use nasrl_search::run::{Recorder, Retrained, Variant};
 use nasrl_search::scheduler::{Ending, Reason};
 use nasrl_search::summary::Summary;
@@ -97,12 +97,19 @@ fn retrain_winner(
     let threads = config.threads * config.jobs;
     let seed = config.seed;
     let recipe = &Recipe { epochs, ..recipe.clone() };
-    let retraining = Retraining { graph, dataset, recipe, seed, trial, variant, threads };
-    match retraining.run(stop, &mut |epoch| print_epoch(epoch)) {
+    let checkpoint = &recorder.checkpoint_of(trial, variant, epochs);
+    let devices = problem.devices();
+    let retraining =
+        Retraining { graph, dataset, recipe, seed, trial, variant, devices, threads, checkpoint };
+    let interrupted = retraining.interrupted();
+    interrupted.iter().flat_map(Checkpoint::epochs).for_each(print_epoch);
+    match retraining.run(interrupted.as_ref(), stop, &mut print_epoch) {
         Ok((retrained, weights)) => recorder.retrained(&retrained, &weights)?,
-        Err(TrainError::Cancelled) => return Ok(Exit::Stopped),
+        Err(RetrainError::Train(TrainError::Cancelled)) => return Ok(Exit::Stopped),
         // That happens to a child; it is a result of the search, not a failure.
-        Err(diverged @ TrainError::Nan { .. }) => say!("Training it anew failed: {diverged}"),
+        Err(RetrainError::Train(diverged @ TrainError::Nan { .. })) => {
+            say!("Training it anew failed: {diverged}")
+        }
         Err(error) => return Err(error.into()),
     }
     say!("");

@@ -7,6 +7,7 @@ use nasrl_search::amount::Amount;
 use nasrl_search::clock::Span;
 use nasrl_search::config::{Baseline, ConfigError, Layers, StrategyKind};
 use nasrl_search::depth::DepthRange;
+use nasrl_search::device::Device;
 use toml::Value;
 
 use crate::commands::{Precision, to_value};
@@ -92,11 +93,17 @@ pub(crate) struct Options {
     #[arg(long, value_name = "L", allow_negative_numbers = true)]
     lag: Option<i64>,
 
-    /// How many children are trained at once. Default: one a core, as far as --lag allows.
+    /// What children are trained on, and where the controller computes: cpu, cuda (the first GPU),
+    /// cuda:N, or cuda:all. Default: cpu.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
+
+    /// How many children are trained at once. Default: as far as --lag allows, on the processor one
+    /// a core.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     jobs: Option<i64>,
 
-    /// How many threads train each child. Default: the cores divided by --jobs.
+    /// How many threads train each child on the processor. Default: the cores divided by --jobs.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<i64>,
 
@@ -159,6 +166,7 @@ impl Options {
                 self.children_per_update.map(Value::from),
             ),
             ("lag", "--lag", self.lag.map(Value::from)),
+            ("device", "--device", self.device.map(to_value)),
             ("jobs", "--jobs", self.jobs.map(Value::from)),
             ("threads", "--threads", self.threads.map(Value::from)),
             ("seed", "--seed", self.seed.map(Value::from)),

@@ -1,0 +1,6 @@
+//! Whole trainings and a search on the CUDA backend, whose kernels run on the emulator.
+
+#[path = "../child/graphs.rs"]
+mod graphs;
+mod search;
+mod training;
