@@ -1,6 +1,11 @@
 //! Every kernel source through NVRTC itself, for the architectures that matter; no GPU is needed.
+//!
+//! With `NASRL_KERNEL_TABLE=<file>` the figures of all kernels are written there, which is how
+//! `kernels/registers.md` is made.
 
-use std::env;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::{env, fs};
 
 use nasrl_kernels::SOURCES;
 use nasrl_tensor::Error;
@@ -12,14 +17,23 @@ const REQUIRED: &str = "NASRL_REQUIRE_NVRTC";
 /// The first has `mma.sync` and `cp.async`, the second what only Hopper has.
 const ARCHITECTURES: [&str; 2] = ["sm_80", "sm_90a"];
 
-/// Sources whose inner loops have to stay in registers.
-const HOT: [&str; 4] = ["conv2d", "lstm_cell", "matmul", "softmax"];
+/// Kernels whose inner loops have to stay in registers.
+const HOT: [&str; 5] = ["conv2d", "lstm_cell", "matmul", "softmax", "log_softmax"];
+
+/// What the assembler says of a kernel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    registers: u32,
+    shared: u32,
+    spilled: u32,
+}
 
 #[test]
 #[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]
-fn every_source_compiles_alone_and_hot_ones_do_not_spill() {
+fn every_source_compiles_alone_and_hot_kernels_do_not_spill() {
+    let mut table = BTreeMap::new();
     for source in SOURCES {
-        for architecture in ARCHITECTURES {
+        for (column, architecture) in ARCHITECTURES.into_iter().enumerate() {
             let compiled = match compile(source.name, source.text, architecture) {
                 Ok(compiled) => compiled,
                 Err(error @ Error::NoNvrtc { .. }) => {
@@ -29,15 +43,71 @@ fn every_source_compiles_alone_and_hot_ones_do_not_spill() {
                 }
                 Err(error) => panic!("{error}"),
             };
-            assert!(!compiled.cubin.is_empty(), "{} for {architecture}", source.name);
-            let hot = HOT.iter().any(|stem| source.name.starts_with(stem));
-            let spill = compiled.log.lines().find(|line| {
-                line.contains("bytes spill stores") && !line.contains(" 0 bytes spill stores")
-            });
-            if let Some(spill) = spill {
-                eprintln!("{} for {architecture}: {}", source.name, spill.trim());
-                assert!(!hot, "{} for {architecture} spills: {spill}", source.name);
+            let kernels = figures(&compiled.log);
+            assert!(!kernels.is_empty(), "{}: {}", source.name, compiled.log);
+            for (kernel, figures) in kernels {
+                let hot = HOT.iter().any(|operation| kernel.starts_with(operation));
+                let what = format!("{kernel} of {} for {architecture}: {figures:?}", source.name);
+                assert!(!hot || figures.spilled == 0, "{what}");
+                let row: &mut [Figures; 2] =
+                    table.entry((source.name, without_type(&kernel))).or_default();
+                let worst = &mut row[column];
+                worst.registers = worst.registers.max(figures.registers);
+                worst.shared = worst.shared.max(figures.shared);
+                worst.spilled = worst.spilled.max(figures.spilled);
             }
         }
     }
+    if let Ok(file) = env::var("NASRL_KERNEL_TABLE") {
+        fs::write(file, written(&table)).unwrap();
+    }
+}
+
+/// The figures in a log of `ptxas -v`, whose lines on a kernel begin with its name.
+fn figures(log: &str) -> BTreeMap<String, Figures> {
+    let mut kernels: BTreeMap<String, Figures> = BTreeMap::new();
+    let mut kernel = None;
+    for line in log.lines() {
+        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
+            kernel = rest.split_once('\'').map(|(name, _)| name.to_owned());
+        }
+        let Some(kernel) = &kernel else { continue };
+        let number = |before: &str| -> Option<u32> {
+            let (start, _) = line.split_once(before)?;
+            start.trim_end().rsplit([' ', ',']).next()?.parse().ok()
+        };
+        let figures = kernels.entry(kernel.clone()).or_default();
+        figures.registers = number(" registers").unwrap_or(figures.registers);
+        figures.shared = number(" bytes smem").unwrap_or(figures.shared);
+        figures.spilled = number(" bytes spill stores").unwrap_or(figures.spilled);
+    }
+    kernels
+}
+
+fn without_type(kernel: &str) -> String {
+    let types = ["_f32", "_bf16", "_f16"];
+    types.iter().find_map(|end| kernel.strip_suffix(end)).unwrap_or(kernel).to_owned()
+}
+
+fn written(table: &BTreeMap<(&str, String), [Figures; 2]>) -> String {
+    let mut text = String::from(
+        "# What ptxas says of the kernels\n\n\
+         Registers of a thread, bytes of static shared memory and bytes spilled, the most of a \
+         kernel's types; made by `NASRL_KERNEL_TABLE=$PWD/kernels/registers.md cargo test -p \
+         nasrl-tests --test kernels_compile`.\n\n\
+         | kernel | registers sm_80 | sm_90a | shared | spilled sm_80 | sm_90a |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for ((_, kernel), [first, second]) in table {
+        let cells = [
+            first.registers,
+            second.registers,
+            first.shared.max(second.shared),
+            first.spilled,
+            second.spilled,
+        ];
+        let cells = cells.map(|figure| figure.to_string()).join(" | ");
+        writeln!(text, "| {kernel} | {cells} |").unwrap();
+    }
+    text
 }
