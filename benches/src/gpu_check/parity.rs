@@ -1,4 +1,4 @@
-use nasrl_tensor::{Cpu, Cuda, DType};
+use nasrl_tensor::{Cpu, Cuda, DType, Memory};
 use nasrl_tests::{FLOATS, Tolerance};
 use serde::Serialize;
 
@@ -104,24 +104,65 @@ fn compare(
     Ok(())
 }
 
-/// The largest difference of the results of one call, as a multiple of what is allowed.
-fn worst(
-    (cpu, reference): (&Cpu, &mut Case<Cpu>),
-    (cuda, case): (&Cuda, &mut Case<Cuda>),
+/// The largest difference of the results of one call, as a multiple of what is allowed; infinite
+/// where one of the two is no number.
+fn worst<A: Memory, B: Memory>(
+    (cpu, reference): (&A, &mut Case<A>),
+    (cuda, case): (&B, &mut Case<B>),
     tolerance: Option<Tolerance>,
 ) -> nasrl_tensor::Result<f64> {
     reference.run(cpu)?;
     case.run(cuda)?;
     let (expected, found) = (reference.results(cpu)?, case.results(cuda)?);
     let pairs = found.iter().flatten().zip(expected.iter().flatten());
-    let apart = pairs.map(|(found, expected)| {
-        let difference = (found - expected).abs();
-        match tolerance {
-            _ if found == expected => 0.0,
-            _ if difference.is_nan() => f64::INFINITY,
-            None => difference,
-            Some(allowed) => difference / (allowed.absolute + allowed.relative * expected.abs()),
+    Ok(pairs.map(|(&found, &expected)| apart(found, expected, tolerance)).fold(0.0, f64::max))
+}
+
+fn apart(found: f64, expected: f64, tolerance: Option<Tolerance>) -> f64 {
+    let difference = (found - expected).abs();
+    match tolerance {
+        _ if found == expected || (found.is_nan() && expected.is_nan()) => 0.0,
+        _ if difference.is_nan() => f64::INFINITY,
+        None => difference,
+        Some(allowed) => difference / (allowed.absolute + allowed.relative * expected.abs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_multiples_of_what_is_allowed() {
+        let allowed = Some(Tolerance { absolute: 0.5, relative: 0.25 });
+        assert_eq!(apart(10.0, 2.0, allowed), 8.0);
+        assert_eq!(apart(10.0, 2.0, None), 8.0);
+        assert_eq!(apart(2.0, 2.0, None), 0.0);
+        for (found, expected) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {
+            assert_eq!(apart(found, expected, allowed), f64::INFINITY);
+            assert_eq!(apart(found, expected, None), f64::INFINITY);
         }
-    });
-    Ok(apart.fold(0.0, f64::max))
+        assert_eq!(apart(f64::INFINITY, 1.0, allowed), f64::INFINITY);
+    }
+
+    #[test]
+    fn one_wrong_element_is_found() {
+        let cpu = Cpu::serial();
+        let setting =
+            |values| Setting { on: &cpu, dtype: DType::F32, shapes: Shapes::Small, values };
+        let case = |values| {
+            let matmul = operations::<Cpu>().into_iter().find(|one| one.name == "matmul").unwrap();
+            (matmul.cases)(&setting(values)).unwrap().pop().unwrap()
+        };
+        let (mut left, mut right) = (case(Values::Integers), case(Values::Integers));
+        assert_eq!(worst((&cpu, &mut left), (&cpu, &mut right), None).unwrap(), 0.0);
+        let mut run = std::mem::replace(&mut right.call, Box::new(|_, _, _| Ok(())));
+        right.call = Box::new(move |on: &Cpu, x, y| {
+            run(on, x, y)?;
+            let mut first = [0.0f32];
+            on.read(&y[0], &mut first)?;
+            on.write(&[first[0] + 1.0], &mut y[0])
+        });
+        assert_eq!(worst((&cpu, &mut left), (&cpu, &mut right), None).unwrap(), 1.0);
+    }
 }
