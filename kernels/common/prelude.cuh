@@ -9,11 +9,6 @@ typedef unsigned long long u64;
 
 #define DEV __device__ __forceinline__
 
-// A parameter that may be indexed where it is.
-#ifdef CUDA_EMU
-#define __grid_constant__
-#endif
-
 // Storage formats are bits: nothing but the conversions below gives them a value.
 typedef float f32;
 typedef double f64;
