@@ -9,15 +9,15 @@ use nasrl_tensor::cuda::{CudaOptions, KernelCache, Launches};
 ///
 /// # Panics
 /// If the emulator cannot be installed, for want of a C++ compiler for example, or the process has
-/// used a driver before.
-pub fn emulated() -> Vec<Cuda> {
+/// used a driver or other options before.
+pub fn emulated(options: &Options) -> Vec<Cuda> {
     static GPU: OnceLock<Option<Cuda>> = OnceLock::new();
-    GPU.get_or_init(first).iter().cloned().collect()
+    GPU.get_or_init(|| first(options)).iter().cloned().collect()
 }
 
 #[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]
-fn first() -> Option<Cuda> {
-    match install(&Options::default()) {
+fn first(options: &Options) -> Option<Cuda> {
+    match install(options) {
         Ok(_) => {
             // What the emulator compiles, it caches itself.
             let cache = KernelCache::Nowhere;

@@ -3,7 +3,9 @@
 use half::{bf16, f16};
 use nasrl_tensor::ops::{Activation, activation, activation_backward};
 use nasrl_tensor::{DType, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, finite_difference};
+use nasrl_tests::{
+    Inputs, Tolerance, assert_close, assert_equal, finite_difference, tensor, values,
+};
 
 use crate::{Device, backends};
 
@@ -74,6 +76,38 @@ fn gradients_agree_with_finite_differences() {
             let dx = activation_backward(&activation(&x, f).unwrap(), &dy, f).unwrap();
             let what = format!("gradient of {f} on {}", backend.name());
             assert_close(&what, &dx.to_vec().unwrap(), &expected, Tolerance::FINITE_DIFFERENCE);
+        }
+    }
+}
+
+/// From a stored output on, a gradient of 16-bit operands is rounded once.
+#[test]
+fn gradients_of_every_dtype_are_within_rounding() {
+    let mut inputs = Inputs::new(4);
+    let (x, dy) = (inputs.uniform(257), inputs.uniform(257));
+    for backend in backends() {
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            for f in [Activation::Relu, Activation::Tanh, Activation::Sigmoid] {
+                let [x, dy] = [&x, &dy].map(|values| tensor(&backend, dtype, 257, values));
+                let y = activation(&x, f).unwrap();
+                let dx = values(&activation_backward(&y, &dy, f).unwrap());
+                let expected: Vec<f64> = (values(&y).into_iter().map(f64::from))
+                    .zip(values(&dy).into_iter().map(f64::from))
+                    .map(|(y, dy)| match f {
+                        Activation::Relu => {
+                            if y > 0.0 {
+                                dy
+                            } else {
+                                0.0
+                            }
+                        }
+                        Activation::Tanh => (1.0 - y * y) * dy,
+                        Activation::Sigmoid => y * (1.0 - y) * dy,
+                    })
+                    .collect();
+                let what = format!("gradient of {f} {dtype} on {}", backend.name());
+                assert_close(&what, &dx, &expected, Tolerance::rounding(dtype));
+            }
         }
     }
 }

@@ -1,30 +1,10 @@
 //! Every operation of `nasrl-tensor` against naive loops in f64, on the CPU.
 //!
-//! The tests of an operation stand in one file, which `ops_cuda` shares: it runs on the backends
-//! that its program's root gives.
+//! The tests of an operation stand in one file, which `ops_cuda` and `ops_emulated` share: it runs on
+//! the backends that its program's root gives.
 
-mod activation;
-mod add;
-mod attention;
-mod augment;
-mod batch_norm;
-mod bernoulli;
-mod bias;
-mod categorical;
-mod clip;
-mod concat;
-mod conv2d;
-mod cross_entropy;
-mod dropout;
-mod embedding;
-mod global_average_pool;
-mod lstm_cell;
-mod matmul;
-mod memory;
-mod optimizer;
-mod pad;
-mod pool;
-mod softmax;
+#[path = "operations.rs"]
+mod operations;
 
 use nasrl_tensor::Cpu;
 

@@ -5,8 +5,8 @@ use nasrl_tensor::ops::{Conv2dBackend, Epilogue, Sum};
 use nasrl_tensor::{Cuda, DType, Memory};
 use nasrl_tests::{FLOATS, Inputs};
 
-use super::conv2d::catalogue;
 use crate::backends;
+use crate::operations::conv2d::catalogue;
 
 type Buffer = <Cuda as Memory>::Buffer;
 

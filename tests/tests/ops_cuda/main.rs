@@ -1,5 +1,7 @@
 //! The operations' tests on a GPU, where there is one.
 
+mod conv2d_algorithms;
+#[path = "../ops/operations.rs"]
 mod operations;
 
 use nasrl_tensor::Cuda;

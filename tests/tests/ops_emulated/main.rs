@@ -1,9 +1,15 @@
 //! The operations' tests on the CUDA backend, whose kernels run on the emulator: host code and
 //! kernels are those of a GPU, the driver and NVRTC are not.
+//!
+//! With `NASRL_EVERY_KERNEL=1` and `--test-threads=1` the last test fails if a kernel was not run.
 
-#[path = "../ops_cuda/operations.rs"]
+#[path = "../ops_cuda/conv2d_algorithms.rs"]
+mod conv2d_algorithms;
+#[path = "../ops/operations.rs"]
 mod operations;
+mod zz_last;
 
+use nasrl_cuda_emulator::Options;
 use nasrl_tensor::Cuda;
 
 /// What the backends of this program are.
@@ -11,7 +17,7 @@ type Device = Cuda;
 
 /// The emulated GPU.
 fn backends() -> Vec<Device> {
-    nasrl_tests::emulated()
+    nasrl_tests::emulated(&Options::default())
 }
 
 /// Two streams of the emulated GPU, which give the same bits.
