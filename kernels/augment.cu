@@ -126,6 +126,27 @@ struct Between {
     DEV f32 blend(f32 a, f32 b) const { return a + part * (b - a); }
 };
 
+// The value of an image's piece in a row, a column and a channel.
+DEV f32 value_at(const u8* x, const Placement& at, u32 row, u32 column, u32 channel,
+                 const Affine& affine, const Augment& g) {
+    if (at.hole_rows.contains(row) && at.hole_columns.contains(column)) return 0.0f;
+    u32 pitch = g.width * g.channels, seen = at.mirrored ? g.width - 1 - column : column;
+    if (g.crop == UPSAMPLE) {
+        Between down = Between::of(at.row + row, g.height, g.height + g.by);
+        Between across = Between::of(at.column + seen, g.width, g.width + g.by);
+        const u8* above = x + (u64)down.first * pitch + channel;
+        const u8* below = x + (u64)down.second * pitch + channel;
+        u32 left = across.first * g.channels, right = across.second * g.channels;
+        return affine(across.blend(down.blend(above[left], below[left]),
+                                   down.blend(above[right], below[right])));
+    }
+    // Places before the image wrap round to large numbers.
+    u32 border = g.crop == PAD ? g.by : 0;
+    u32 from_row = at.row + row - border, from_column = at.column + seen - border;
+    if (from_row >= g.height || from_column >= g.width) return 0.0f;
+    return affine(x[(u64)from_row * pitch + from_column * g.channels + channel]);
+}
+
 template <class T>
 DEV void augment(const u8* images, const u32* indices, T* y, const Augment& g) {
     u32 index = indices[blockIdx.x], pitch = g.width * g.channels;
@@ -135,37 +156,20 @@ DEV void augment(const u8* images, const u32* indices, T* y, const Augment& g) {
     Placement at = place(g, index);
     Affine white = {0.0f, 1.0f};
     if (g.whitening) white = whitening(x, size);
-    for (u64 i = threadIdx.x; i < size; i += 256) {
-        u32 row = (u32)(i / pitch), in_row = (u32)(i % pitch);
-        u32 column = in_row / g.channels, channel = in_row % g.channels;
-        Affine affine = g.whitening ? white : Affine{g.mean[channel], g.scale[channel]};
-        f32 value = 0.0f;
-        u32 seen = at.mirrored ? g.width - 1 - column : column;
-        if (at.hole_rows.contains(row) && at.hole_columns.contains(column)) {
-            value = 0.0f;
-        } else if (g.crop == UPSAMPLE) {
-            Between down = Between::of(at.row + row, g.height, g.height + g.by);
-            Between across = Between::of(at.column + seen, g.width, g.width + g.by);
-            const u8* above = x + (u64)down.first * pitch + channel;
-            const u8* below = x + (u64)down.second * pitch + channel;
-            u32 left = across.first * g.channels, right = across.second * g.channels;
-            value = affine(across.blend(down.blend(above[left], below[left]),
-                                        down.blend(above[right], below[right])));
-        } else {
-            // Places before the image wrap round to large numbers.
-            u32 border = g.crop == PAD ? g.by : 0;
-            u32 from_row = at.row + row - border, from_column = at.column + seen - border;
-            if (from_row < g.height && from_column < g.width) {
-                value = affine(x[(u64)from_row * pitch + from_column * g.channels + channel]);
-            }
+    // A warp has a row at a time.
+    for (u32 row = threadIdx.x / 32; row < g.height; row += 8) {
+        for (u32 i = threadIdx.x % 32; i < pitch; i += 32) {
+            u32 column = i / g.channels, channel = i % g.channels;
+            Affine affine = g.whitening ? white : Affine{g.mean[channel], g.scale[channel]};
+            y[(u64)row * pitch + i] = from_f32<T>(value_at(x, at, row, column, channel, affine, g));
         }
-        y[i] = from_f32<T>(value);
     }
 }
 
 #define AUGMENT(T)                                                                       \
     extern "C" __global__ void __launch_bounds__(256)                                    \
-        augment_##T(const u8* images, const u32* indices, T* y, Augment g) {             \
+        augment_##T(const u8* images, const u32* indices, T* y,                          \
+                    const __grid_constant__ Augment g) {                                 \
         augment(images, indices, y, g);                                                  \
     }
 EACH_FLOAT(AUGMENT)

@@ -191,29 +191,48 @@ struct Apply {
     u32 reserved;
 };
 
-// Counts the channels of a thread's elements, which `map` asks for in their order.
-struct Channel {
-    u64 at, count;
-    DEV explicit Channel(u64 channels) : at(first_of_eight() % channels), count(channels) {}
-    DEV u64 next() {
-        u64 now = at;
-        at = at + 1 == count ? 0 : at + 1;
-        return now;
-    }
+// What K lines of channels have for an element.
+template <int K> struct Lines {
+    f32 at[K];
 };
 
+// y = f(x, dy, lines) for each element and what the lines have for its channel.
+template <int K, class T, class F>
+DEV void map_rows(const T* x, const T* dy, const f32* lines, T* y, const Apply& g, F f) {
+    u64 first = first_of_eight(), channels = g.channels, channel = first % channels;
+    if (channels % 8) {
+        // `map2` asks for this thread's elements in their order.
+        map2(g.rows * channels, x, dy, y, [&](f32 x, f32 dy) {
+            Lines<K> of_channel;
+#pragma unroll
+            for (int k = 0; k < K; ++k) of_channel.at[k] = lines[k * channels + channel];
+            channel = channel + 1 == channels ? 0 : channel + 1;
+            return f(x, dy, of_channel);
+        });
+    } else if (first < g.rows * channels) {
+        Eight values = load8(x + first), gradients = load8(dy + first), of_channels[K];
+#pragma unroll
+        for (int k = 0; k < K; ++k) of_channels[k] = load8(lines + k * channels + channel);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+            Lines<K> of_channel;
+#pragma unroll
+            for (int k = 0; k < K; ++k) of_channel.at[k] = of_channels[k].at[i];
+            values.at[i] = f(values.at[i], gradients.at[i], of_channel);
+        }
+        store8(y + first, values);
+    }
+}
+
 template <class T> DEV void apply(const T* x, const f32* normalizer, T* y, const Apply& g) {
-    Channel channel(g.channels);
-    map(g.rows * g.channels, x, y, [&](f32 x, u64) {
-        u64 c = channel.next();
-        return apply(g.function, x * normalizer[c] + normalizer[g.channels + c]);
+    map_rows<2>(x, x, normalizer, y, g, [&](f32 x, f32, Lines<2> lines) {
+        return apply(g.function, x * lines.at[0] + lines.at[1]);
     });
 }
 
-// f'(scale x + shift) dy; `lines` starts with scale and shift.
-DEV f32 gradient(const f32* lines, u64 channels, u64 channel, u32 function, f32 x, f32 dy) {
-    f32 argument = x * lines[channel] + lines[channels + channel];
-    return apply_backward(function, apply(function, argument), dy);
+// f'(scale x + shift) dy.
+DEV f32 gradient(u32 function, f32 scale, f32 shift, f32 x, f32 dy) {
+    return apply_backward(function, apply(function, x * scale + shift), dy);
 }
 
 struct BackwardSlices {
@@ -227,13 +246,16 @@ DEV void sums_slices(const T* x, const T* dy, const f32* normalizer, f32* partia
                      const BackwardSlices& g) {
     Slice slice = Slice::of(g.slices);
     u64 channels = g.slices.channels;
-    f32 mean = slice.live ? normalizer[2 * channels + slice.channel] : 0.0f, s1 = 0.0f, s2 = 0.0f;
+    f32 scale = 0.0f, shift = 0.0f, mean = 0.0f, s1 = 0.0f, s2 = 0.0f;
+    if (slice.live) {
+        const f32* of_channel = normalizer + slice.channel;
+        scale = of_channel[0], shift = of_channel[channels], mean = of_channel[2 * channels];
+    }
     slice.each_row([&](u64 row) {
         u64 at = row * channels + slice.channel;
-        f32 value = to_f32(x[at]), of_output = to_f32(dy[at]);
-        f32 g_x = gradient(normalizer, channels, slice.channel, g.function, value, of_output);
-        s1 += g_x;
-        s2 += g_x * (value - mean);
+        f32 value = to_f32(x[at]), of_x = gradient(g.function, scale, shift, value, to_f32(dy[at]));
+        s1 += of_x;
+        s2 += of_x * (value - mean);
     });
     f32 first = sum_of_groups(s1);
     slice.write(partial, g.slices, first, sum_of_groups(s2));
@@ -293,12 +315,9 @@ extern "C" __global__ void __launch_bounds__(256)
 
 template <class T>
 DEV void backward_apply(const T* x, const T* dy, const f32* coefficients, T* dx, const Apply& g) {
-    Channel channel(g.channels);
-    map2(g.rows * g.channels, x, dy, dx, [&](f32 x, f32 dy) {
-        u64 c = channel.next();
-        f32 g_x = gradient(coefficients, g.channels, c, g.function, x, dy);
-        f32 of_x = coefficients[2 * g.channels + c], constant = coefficients[3 * g.channels + c];
-        return coefficients[c] * g_x + (of_x * x + constant);
+    map_rows<4>(x, dy, coefficients, dx, g, [&](f32 x, f32 dy, Lines<4> lines) {
+        f32 of_x = gradient(g.function, lines.at[0], lines.at[1], x, dy);
+        return lines.at[0] * of_x + (lines.at[2] * x + lines.at[3]);
     });
 }
 

@@ -1,6 +1,10 @@
-//! What the benches share: random inputs, and a landscape of rewards.
+//! What the benches share: every operation at the shapes of real children, random inputs, a
+//! landscape of rewards; and [`gpu_check`], the checks and measurements of a GPU.
 
+pub mod case;
+pub mod gpu_check;
 pub mod landscape;
+pub mod operations;
 
 use nasrl_tensor::{Backend, DType, Result, Shape, Tensor};
 

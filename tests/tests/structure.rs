@@ -22,7 +22,7 @@ fn an_operation_has_one_name_everywhere() {
         .filter(|stem| !["check", "mod", "padding", "rows"].contains(&stem.as_str()))
         .collect();
     assert!(operations.len() > 15, "{operations:?}");
-    for folder in ["crates/tensor/src/cpu", "tests/tests/ops", "benches/benches/ops"] {
+    for folder in ["crates/tensor/src/cpu", "tests/tests/ops", "benches/src/operations"] {
         let missing: Vec<_> = operations.difference(&stems(folder)).cloned().collect();
         assert!(missing.is_empty(), "{folder} has no file for {missing:?}");
     }

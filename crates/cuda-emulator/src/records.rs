@@ -59,6 +59,11 @@ pub struct Counters {
     pub global_sectors_read: u64,
     /// Sectors of 32 bytes that the warps' stores touched, counted once a warp instruction.
     pub global_sectors_written: u64,
+    /// Different sectors of 32 bytes that the launch read, without copies by tensor maps: what a
+    /// perfect cache would read from memory.
+    pub global_distinct_sectors_read: u64,
+    /// Different sectors of 32 bytes that the launch wrote.
+    pub global_distinct_sectors_written: u64,
     /// Accesses to global memory by width: 1, 2, 4, 8 and 16 bytes.
     pub global_widths: [u64; 5],
     /// Accesses to shared memory by width: 1, 2, 4, 8 and 16 bytes.

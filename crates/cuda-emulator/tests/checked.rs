@@ -30,7 +30,7 @@ fn caught(device: &Device, kernel: &str, y: &CudaSlice<f32>, error: CUresult, te
         launch.arg(&n);
     }
     // SAFETY: the arguments are those of the kernel.
-    let launched = unsafe { launch.launch(shape(1, THREADS, 1024)) };
+    let launched = unsafe { launch.launch(shape(3, THREADS, 1024)) };
     assert_eq!(outcome(launched, &device.stream), Err(error), "{kernel}");
     let reports = device.emulator.reports();
     let report = reports.iter().find(|report| report.kernel.as_deref() == Some(kernel));
@@ -97,6 +97,29 @@ fn races() {
     stopped("forgets_syncwarp", error, "read-after-write race");
     stopped("overwrites_too_early", error, "write-after-read race");
     stopped("both_write", error, "write-after-write race");
+}
+
+#[test]
+fn races_in_global_memory() {
+    let error = CUresult::CUDA_ERROR_LAUNCH_FAILED;
+    stopped("blocks_overlap", error, "thread 255 of block 0");
+    stopped("reads_a_neighbour", error, "race in global memory");
+    stopped("races_in_global", error, "write-after-read race in global memory");
+}
+
+#[test]
+fn a_ticket_orders_blocks() {
+    let device = device();
+    let function = device.module(WRONG, &[]).load_function("ticket").unwrap();
+    let mut sum = device.stream.alloc_zeros::<f32>(1).unwrap();
+    let mut parts = device.stream.alloc_zeros::<f32>(5).unwrap();
+    let mut count = device.stream.alloc_zeros::<u32>(1).unwrap();
+    let mut launch = device.stream.launch_builder(&function);
+    launch.arg(&mut sum).arg(&mut parts).arg(&mut count);
+    // SAFETY: the arguments are those of the kernel.
+    let launched = unsafe { launch.launch(shape(5, 64, 0)) };
+    assert_eq!(outcome(launched, &device.stream), Ok(()));
+    assert_eq!(device.stream.clone_dtoh(&sum).unwrap(), [15.0]);
 }
 
 #[test]

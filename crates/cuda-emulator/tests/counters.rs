@@ -46,6 +46,8 @@ fn vectors_are_one_access() {
             global_bytes_written: 2 * 64 * 16,
             global_sectors_read: 2 * 64 / 2,
             global_sectors_written: 2 * 64 / 2,
+            global_distinct_sectors_read: 2 * 64 / 2,
+            global_distinct_sectors_written: 2 * 64 / 2,
             global_widths: [0, 0, 0, 0, 2 * 2 * 64],
             ..Counters::default()
         };
@@ -97,6 +99,9 @@ fn a_matrix_product() {
     assert_eq!(counters.mma, m * n * k / (16 * 8 * 16));
     assert_eq!(counters.global_bytes_read, 2 * (m * k + m / 64 * k * n));
     assert_eq!(counters.global_bytes_written, 4 * m * n);
+    // Both blocks read all of b.
+    assert_eq!(counters.global_distinct_sectors_read, 2 * (m * k + k * n) / 32);
+    assert_eq!(counters.global_distinct_sectors_written, 4 * m * n / 32);
     assert_eq!(counters.global_widths[4], counters.global_bytes_read / 16);
     assert_eq!(counters.global_widths[3], counters.global_bytes_written / 8);
     // Two rows of 64 bytes, 80 bytes apart, take two passes when they are copied; reads have none.

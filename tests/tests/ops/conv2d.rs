@@ -121,7 +121,7 @@ fn padded(g: Conv2d, [top, bottom, left, right]: [usize; 4]) -> Conv2d {
 }
 
 /// One size past a tile, primes, even and rectangular filters, strides above the filter, dilation,
-/// padding on one side only, and the layers of real children.
+/// padding on one side only, dilation that no tile can hold, and the layers of real children.
 pub(crate) fn catalogue() -> Vec<Conv2d> {
     let strided = |g, stride| Conv2d { stride, ..g };
     let dilated = |g, dilation| Conv2d { dilation, ..g };
@@ -153,6 +153,7 @@ pub(crate) fn catalogue() -> Vec<Conv2d> {
         strided(full([9, 10], 72, 8, [3, 2]), [3, 2]).same(),
         dilated(full([20, 35], 24, 40, [5, 3]), [3, 2]).same(),
         full([11, 12], 80, 72, [3, 3]).same(),
+        dilated(full([125, 124], 2, 3, [3, 3]), [60, 59]),
     ];
     let depthwise = |g: Conv2d| Conv2d { connection: Connection::Depthwise, ..g };
     all.extend([

@@ -2,14 +2,14 @@
 //! is looked up; with counting each is counted.
 
 use super::Grid;
-use super::count::{Counter, Sample};
+use super::count::{Counter, Counts, Sample};
 use super::fault::{Trap, current_grid, fail};
-use super::shadow::{Access, Accessor, Shadow};
+use super::global_shadow::GlobalShadow;
+use super::shadow::{Access, Accessor, Hazard, Shadow};
 use super::worker::{Block, Thread, Worker};
 use crate::emulator::emulator;
 use crate::memory::Kind;
 use crate::options::Options;
-use crate::records::Counters;
 use crate::status::Status;
 
 /// Kinds of access, as bits; the shim's EMU_WRITE and so on.
@@ -28,6 +28,8 @@ pub(crate) struct Checker {
     checked: bool,
     counted: bool,
     shadow: Shadow,
+    /// Absent while a cooperative grid runs.
+    global: Option<GlobalShadow>,
     counter: Counter,
 }
 
@@ -50,17 +52,27 @@ impl Checker {
             checked: options.checked,
             counted: options.count,
             shadow: Shadow::default(),
+            global: None,
             counter: Counter::default(),
         }
     }
 
-    /// Starts to count.
-    pub(crate) fn begin_grid(&mut self) {
+    /// Starts to count and to watch.
+    pub(crate) fn begin_grid(&mut self, grid: &Grid) {
+        if !self.checked || grid.barrier.is_some() {
+            self.global = None;
+        } else {
+            self.global.get_or_insert_default().begin_grid();
+        }
         self.counter.clear();
     }
 
-    /// Forgets what earlier blocks wrote to shared memory of these sizes.
-    pub(crate) fn begin_block(&mut self, dynamic: usize, fixed: usize) {
+    /// Starts the block of that number; forgets what earlier ones wrote to shared memory of these
+    /// sizes.
+    pub(crate) fn begin_block(&mut self, number: u32, dynamic: usize, fixed: usize) {
+        if let Some(global) = &mut self.global {
+            global.begin_block(number);
+        }
         if self.checked {
             self.shadow.begin_block(dynamic, fixed);
         }
@@ -74,7 +86,7 @@ impl Checker {
     }
 
     /// What the worker's blocks did.
-    pub(crate) fn end_grid(&mut self, grid: &Grid) -> Counters {
+    pub(crate) fn end_grid(&mut self, grid: &Grid) -> Counts {
         self.counter.take(|site| grid.function.module.line(site))
     }
 }
@@ -176,8 +188,17 @@ fn locate(worker: &mut Worker, i: usize, address: usize, size: usize) -> Place {
 }
 
 fn check(worker: &mut Worker, i: usize, place: &Place, access: &Access) -> Result<(), Trap> {
+    let accessor =
+        Accessor { thread: i as u32, epoch: worker.epoch, warp_epoch: worker.warps[i / 32].epoch };
     let (dynamic, offset) = match place {
-        Place::Own | Place::Global | Place::Module => return Ok(()),
+        Place::Own | Place::Module => return Ok(()),
+        Place::Global => {
+            let Some(global) = &mut worker.checker.global else { return Ok(()) };
+            return global.check(&accessor, access).map_err(|hazard| {
+                let place = format!("{:#x}{}", access.address, describe(worker, access.address));
+                hazard_trap(worker, &hazard, access, &place)
+            });
+        }
         Place::Dynamic(offset) => (true, *offset),
         Place::Static(offset) => (false, *offset),
         Place::Wrong(what) => {
@@ -191,18 +212,17 @@ fn check(worker: &mut Worker, i: usize, place: &Place, access: &Access) -> Resul
             return Err(Trap { status: Status::ILLEGAL_ADDRESS, text, site: access.site });
         }
     };
-    let accessor =
-        Accessor { thread: i as u32, epoch: worker.epoch, warp_epoch: worker.warps[i / 32].epoch };
     worker.checker.shadow.check(&accessor, dynamic, offset, access).map_err(|hazard| {
         let space = if dynamic { "dynamic" } else { "static" };
-        let mut text = format!(
-            "{}: {} bytes at offset {offset} of {space} shared memory",
-            hazard.what, access.size
-        );
-        if let Some((who, site)) = hazard.other {
-            let line = current_grid(worker).function.module.line(site);
-            text += &format!("\n    the other access is by {who} at {line}");
-        }
-        Trap::failed(text, access.site)
+        hazard_trap(worker, &hazard, access, &format!("offset {offset} of {space} shared memory"))
     })
+}
+
+fn hazard_trap(worker: &Worker, hazard: &Hazard, access: &Access, place: &str) -> Trap {
+    let mut text = format!("{}: {} bytes at {place}", hazard.what, access.size);
+    if let Some((who, site)) = &hazard.other {
+        let line = current_grid(worker).function.module.line(*site);
+        text += &format!("\n    the other access is by {who} at {line}");
+    }
+    Trap::failed(text, access.site)
 }

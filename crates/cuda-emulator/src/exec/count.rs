@@ -2,9 +2,9 @@
 //! instruction are put together again: the n-th time that each lane comes by a source instruction
 //! between two barriers is taken for one.
 
+use super::hash::Quick;
 use crate::records::Counters;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// One thread's access; an offset takes the place of the address in shared memory.
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +17,22 @@ pub(crate) struct Sample {
     pub(crate) site: usize,
 }
 
+/// Counters of one worker or of several.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    counters: Counters,
+    /// Sectors of global memory that were read, and written.
+    read: HashSet<usize, Quick>,
+    written: HashSet<usize, Quick>,
+}
+
 /// Counts what the blocks of a worker do.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
-    total: Counters,
+    total: Counts,
     /// Bank conflicts by code address.
-    conflicts: HashMap<usize, u64, BuildHasherDefault<Mixer>>,
-    instructions: HashMap<(u32, usize), Instruction, BuildHasherDefault<Mixer>>,
+    conflicts: HashMap<usize, u64, Quick>,
+    instructions: HashMap<(u32, usize), Instruction, Quick>,
 }
 
 /// The executions of an instruction by one warp that some lanes have not come to yet.
@@ -52,6 +61,22 @@ const MMA: u32 = 0;
 const MULTIPLY_ADDS: u32 = 1;
 const GLOBAL_READ: u32 = 2;
 
+impl Counts {
+    /// Adds what another worker counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.counters.add(&other.counters);
+        self.read.extend(other.read);
+        self.written.extend(other.written);
+    }
+
+    /// The counters of the launch.
+    pub(crate) fn finish(mut self) -> Counters {
+        self.counters.global_distinct_sectors_read = self.read.len() as u64;
+        self.counters.global_distinct_sectors_written = self.written.len() as u64;
+        self.counters
+    }
+}
+
 impl Counter {
     /// Starts at zero.
     pub(crate) fn clear(&mut self) {
@@ -59,11 +84,11 @@ impl Counter {
     }
 
     /// The counts so far, which start at zero again. `line` gives the source of a code address.
-    pub(crate) fn take(&mut self, line: impl Fn(usize) -> String) -> Counters {
+    pub(crate) fn take(&mut self, line: impl Fn(usize) -> String) -> Counts {
         self.flush();
         let mut total = std::mem::take(&mut self.total);
         for (site, count) in self.conflicts.drain() {
-            *total.bank_conflict_lines.entry(line(site)).or_default() += count;
+            *total.counters.bank_conflict_lines.entry(line(site)).or_default() += count;
         }
         total
     }
@@ -71,11 +96,11 @@ impl Counter {
     /// Counts an event by the number that the shim gives it.
     pub(crate) fn tally(&mut self, what: u32, amount: u64) {
         match what {
-            MMA => self.total.mma += amount,
-            MULTIPLY_ADDS => self.total.mma_multiply_adds += amount,
+            MMA => self.total.counters.mma += amount,
+            MULTIPLY_ADDS => self.total.counters.mma_multiply_adds += amount,
             GLOBAL_READ => {
-                self.total.global_bytes_read += amount;
-                self.total.global_sectors_read += amount.div_ceil(SECTOR as u64);
+                self.total.counters.global_bytes_read += amount;
+                self.total.counters.global_sectors_read += amount.div_ceil(SECTOR as u64);
             }
             _ => {}
         }
@@ -87,12 +112,12 @@ impl Counter {
         let width = size.next_power_of_two().trailing_zeros().min(4) as usize;
         let pieces = u64::from(size.div_ceil(16));
         if shared {
-            self.total.shared_widths[width] += pieces;
+            self.total.counters.shared_widths[width] += pieces;
         } else {
-            self.total.global_widths[width] += pieces;
+            self.total.counters.global_widths[width] += pieces;
             match write {
-                true => self.total.global_bytes_written += u64::from(size),
-                false => self.total.global_bytes_read += u64::from(size),
+                true => self.total.counters.global_bytes_written += u64::from(size),
+                false => self.total.counters.global_bytes_read += u64::from(size),
             }
         }
         // An instruction may do several kinds of access: a copy reads and writes.
@@ -138,16 +163,25 @@ impl Counter {
 
 impl Execution {
     /// Adds to the counters; gives the bank conflicts.
-    fn count(&self, total: &mut Counters) -> u64 {
+    fn count(&self, total: &mut Counts) -> u64 {
+        let counters = &mut total.counters;
         match (self.shared, self.write) {
             (true, _) => {
                 let (passes, least) = self.passes();
-                total.shared_passes += passes;
-                total.shared_bank_conflicts += passes - least;
+                counters.shared_passes += passes;
+                counters.shared_bank_conflicts += passes - least;
                 return passes - least;
             }
-            (false, true) => total.global_sectors_written += self.sectors(),
-            (false, false) => total.global_sectors_read += self.sectors(),
+            (false, true) => {
+                let sectors = self.sectors();
+                counters.global_sectors_written += sectors.len() as u64;
+                total.written.extend(sectors);
+            }
+            (false, false) => {
+                let sectors = self.sectors();
+                counters.global_sectors_read += sectors.len() as u64;
+                total.read.extend(sectors);
+            }
         }
         0
     }
@@ -158,7 +192,7 @@ impl Execution {
     }
 
     /// Sectors that the lanes touch together.
-    fn sectors(&self) -> u64 {
+    fn sectors(&self) -> Vec<usize> {
         let size = self.size as usize;
         let of = |lane: usize| {
             let address = self.addresses[lane];
@@ -167,7 +201,7 @@ impl Execution {
         let mut sectors: Vec<usize> = self.active().flat_map(of).collect();
         sectors.sort_unstable();
         sectors.dedup();
-        sectors.len() as u64
+        sectors
     }
 
     /// Passes over the banks, and how many there would be without conflicts. Wide accesses are
@@ -195,28 +229,6 @@ impl Execution {
     }
 }
 
-/// A quick hasher for small numbers and addresses.
-#[derive(Debug, Default)]
-struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(u64::from(value));
-    }
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Counter, Sample};
@@ -229,7 +241,7 @@ mod tests {
             let sample = Sample { address: address(lane), size, write: false, shared, site: 64 };
             counter.add(lane as u32, u32::MAX, &sample);
         }
-        counter.take(|site| site.to_string())
+        counter.take(|site| site.to_string()).finish()
     }
 
     #[test]
@@ -270,6 +282,6 @@ mod tests {
                 counter.add(lane as u32, u32::MAX, &sample);
             }
         }
-        assert_eq!(counter.take(|site| site.to_string()).shared_passes, 3);
+        assert_eq!(counter.take(|site| site.to_string()).finish().shared_passes, 3);
     }
 }

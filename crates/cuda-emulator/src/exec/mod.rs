@@ -6,6 +6,8 @@ mod cooperative;
 mod count;
 mod fault;
 mod fiber;
+mod global_shadow;
+mod hash;
 mod shadow;
 mod sync;
 mod worker;
@@ -19,6 +21,7 @@ use crate::module::Function;
 use crate::options::Options;
 use crate::records::Counters;
 use crate::status::Status;
+use count::Counts;
 use fault::{RUNNING, Trap, current_grid, fail};
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -102,7 +105,7 @@ fn options() -> &'static Options {
 pub(crate) fn run(grid: &Grid) -> Result<Counters, Failure> {
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
-    let outcome: Mutex<(Counters, Option<Failure>)> = Mutex::default();
+    let outcome: Mutex<(Counts, Option<Failure>)> = Mutex::default();
     let blocks = grid.blocks();
     let body = || {
         let result = with_worker(|worker| {
@@ -123,14 +126,14 @@ pub(crate) fn run(grid: &Grid) -> Result<Counters, Failure> {
                 }
             }
             if !begun {
-                return Ok(Counters::default());
+                return Ok(Counts::default());
             }
             // SAFETY: as above.
             Ok(unsafe { (*worker).checker.end_grid(grid) })
         });
         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(counters) => outcome.0.add(&counters),
+            Ok(counts) => outcome.0.add(counts),
             Err(failure) => {
                 stop.store(true, Ordering::Relaxed);
                 if let Some(barrier) = &grid.barrier {
@@ -151,7 +154,7 @@ pub(crate) fn run(grid: &Grid) -> Result<Counters, Failure> {
     }
     match outcome.into_inner().unwrap_or_else(PoisonError::into_inner) {
         (_, Some(failure)) => Err(failure),
-        (counters, None) => Ok(counters),
+        (counts, None) => Ok(counts.finish()),
     }
 }
 

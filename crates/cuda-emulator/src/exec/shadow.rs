@@ -60,8 +60,9 @@ struct Mark {
     site: usize,
 }
 
+/// The threads that an access is remembered of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Who {
+pub(crate) enum Who {
     #[default]
     Nobody,
     Thread(u32),
@@ -150,34 +151,43 @@ impl Cell {
 impl Mark {
     /// Whether nothing orders the marked access with one made now.
     fn conflicts(&self, accessor: &Accessor) -> bool {
-        if self.epoch != accessor.epoch {
-            return false;
-        }
-        let same_warp = |warp| warp == accessor.thread / 32;
-        let synchronized = self.warp_epoch != accessor.warp_epoch;
-        match self.who {
-            Who::Nobody => false,
-            Who::Thread(thread) if thread == accessor.thread => false,
-            Who::Thread(thread) => !(same_warp(thread / 32) && synchronized),
-            Who::Warp(warp) => !(same_warp(warp) && synchronized),
-            Who::Many => true,
-        }
+        self.who.conflicts(self.epoch, self.warp_epoch, accessor)
     }
 
     fn hazard(&self, what: &'static str) -> Hazard {
-        let who = match self.who {
-            Who::Nobody => return Hazard { what, other: None },
-            Who::Thread(thread) => format!("thread {thread} of the block"),
-            Who::Warp(warp) => format!("several lanes of warp {warp}"),
-            Who::Many => "several warps".into(),
-        };
-        Hazard { what, other: Some((who, self.site)) }
+        let who = self.who.describe();
+        Hazard { what, other: who.map(|who| (who.replace("of block", "of the block"), self.site)) }
     }
 }
 
 impl Who {
+    /// Whether nothing orders what these did, between those barriers, with an access made now in
+    /// the same block.
+    pub(crate) fn conflicts(self, epoch: u32, warp_epoch: u32, accessor: &Accessor) -> bool {
+        if epoch != accessor.epoch {
+            return false;
+        }
+        let ordered = |warp| warp == accessor.thread / 32 && warp_epoch != accessor.warp_epoch;
+        match self {
+            Self::Nobody => false,
+            Self::Thread(thread) => thread != accessor.thread && !ordered(thread / 32),
+            Self::Warp(warp) => !ordered(warp),
+            Self::Many => true,
+        }
+    }
+
+    /// In words that end with "of block".
+    pub(crate) fn describe(self) -> Option<String> {
+        match self {
+            Self::Nobody => None,
+            Self::Thread(thread) => Some(format!("thread {thread} of block")),
+            Self::Warp(warp) => Some(format!("several lanes of warp {warp} of block")),
+            Self::Many => Some("several warps of block".into()),
+        }
+    }
+
     /// These and another thread.
-    fn and(self, thread: u32) -> Self {
+    pub(crate) fn and(self, thread: u32) -> Self {
         match self {
             Self::Nobody => Self::Thread(thread),
             Self::Thread(known) if known == thread => self,

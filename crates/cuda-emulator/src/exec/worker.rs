@@ -225,7 +225,7 @@ impl Worker {
         self.static_shared = grid.function.module.shared_variables();
         self.failure = None;
         self.started = Instant::now();
-        self.checker.begin_grid();
+        self.checker.begin_grid(grid);
     }
 
     /// Makes every thread of the block of that index fresh.
@@ -257,7 +257,9 @@ impl Worker {
                 (start as *mut u8).write_bytes(0xff, length);
             }
         }
-        self.checker.begin_block(self.block.shared_bytes as usize, length);
+        let [x, y, _] = self.block.grid;
+        let number = (index[2].wrapping_mul(y) + index[1]).wrapping_mul(x) + index[0];
+        self.checker.begin_block(number, self.block.shared_bytes as usize, length);
     }
 
     /// The stack pointer of the next thread that can go on, or of `run_block` if there is none.

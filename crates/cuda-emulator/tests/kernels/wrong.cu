@@ -101,7 +101,35 @@ extern "C" __global__ void another_threads_local(float** y) {
     if (threadIdx.x == 0) ((float*)y)[4] = mine;
 }
 
+extern "C" __global__ void blocks_overlap(float* y) {
+    y[blockIdx.x * (N - 1) + threadIdx.x] = 1; // LINE blocks_overlap
+}
+extern "C" __global__ void reads_a_neighbour(float* y) {
+    int i = blockIdx.x * N + threadIdx.x;
+    y[i] = y[(i + N) % (3 * N)]; // LINE reads_a_neighbour
+}
+extern "C" __global__ void races_in_global(float* y) {
+    if (blockIdx.x > 0) return;
+    y[threadIdx.x] = 1; // LINE races_in_global
+    y[N + threadIdx.x] = y[threadIdx.x ^ 64];
+}
+
 // ---- right, and not to be reported ----
+// The last block to come adds what all blocks wrote.
+extern "C" __global__ void ticket(float* sum, float* parts, unsigned* count) {
+    __shared__ bool last;
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = blockIdx.x + 1;
+        __threadfence();
+        last = atomicAdd(count, 1u) == gridDim.x - 1;
+    }
+    __syncthreads();
+    if (last && threadIdx.x == 1) {
+        float s = 0;
+        for (unsigned i = 0; i < gridDim.x; i++) s += parts[i];
+        sum[0] = s;
+    }
+}
 extern "C" __global__ void all_in_order(float* y) {
     extern __shared__ __align__(16) float t[];
     __shared__ int count;

@@ -1,0 +1,47 @@
+use std::io;
+use std::path::PathBuf;
+
+use nasrl_child::TrainError;
+use nasrl_child::data::DataError;
+
+/// Why a check could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The GPU cannot be used, or failed.
+    #[error(transparent)]
+    Device(#[from] nasrl_tensor::Error),
+    /// A child could not be trained.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Random images that make no dataset.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A child that is none of the space.
+    #[error("child {child}: {source}")]
+    Child {
+        /// As it was written.
+        child: String,
+        /// What is wrong with it.
+        source: nasrl_space::SpaceError,
+    },
+    /// A file of results that cannot be written.
+    #[error("{}: {source}; name a folder that can be written to with --out", path.display())]
+    Report {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A search that did not come to its end.
+    #[error("the search: {0}")]
+    Search(Box<dyn std::error::Error + Send + Sync>),
+    /// A thread of a child that could not be started, or did not come to its end.
+    #[error("no thread for one of {children} children: {reason}")]
+    Thread {
+        /// Children side by side.
+        children: usize,
+        /// What the system says.
+        reason: String,
+    },
+}

@@ -1,0 +1,89 @@
+use std::time::Instant;
+
+use nasrl_search::config::Layers;
+use nasrl_search::device::Device;
+use nasrl_search::problem::Problem;
+use nasrl_search::run::{Existing, Recorder, RunDirectory};
+use nasrl_search::scheduler::Listener;
+use nasrl_search::search::search as search_run;
+use nasrl_search::{Status, Stop, Trial};
+use nasrl_space::Space;
+use serde::Serialize;
+
+use super::{Block, Check, CheckError};
+
+/// What [`search`] runs.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchSizes {
+    /// How many children the controller tries.
+    pub trials: u64,
+    /// Epochs of each.
+    pub epochs: usize,
+    /// How many are trained at once.
+    pub jobs: usize,
+}
+
+#[derive(Serialize)]
+struct Searched {
+    trials: usize,
+    failed: usize,
+    epochs: usize,
+    jobs: usize,
+    seconds: f64,
+    best_reward: f64,
+    best_tokens: String,
+}
+
+/// The run records everything.
+struct Silent;
+
+impl Listener for Silent {}
+
+/// Searches the reference space on the embedded images, with the controller and the children on the
+/// GPU, and returns how many trials failed. The run's directory stands beside the report's files.
+///
+/// # Errors
+/// [`CheckError::Search`] and [`CheckError::Report`].
+pub fn search(check: &mut Check<'_>) -> Result<usize, CheckError> {
+    if check.budget.is_over() {
+        return Ok(0);
+    }
+    let SearchSizes { trials, epochs, jobs } = check.sizes.search;
+    let started = Instant::now();
+    let (found, space) = run(check, check.sizes.search).map_err(CheckError::Search)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let failed = found.iter().filter(|trial| matches!(trial.status, Status::Failed(_))).count();
+    let best = found.iter().max_by(|a, b| a.reward.total_cmp(&b.reward));
+    let searched = Searched {
+        trials: found.len(),
+        failed,
+        epochs,
+        jobs,
+        seconds,
+        best_reward: best.map_or(0.0, |trial| trial.reward),
+        best_tokens: best.map_or(String::new(), |trial| space.format(&trial.proposed.tokens)),
+    };
+    check.report.line(Block::Search, &searched)?;
+    Ok(failed + usize::try_from(trials).unwrap_or(usize::MAX).saturating_sub(found.len()))
+}
+
+fn run(
+    check: &Check<'_>,
+    SearchSizes { trials, epochs, jobs }: SearchSizes,
+) -> Result<(Vec<Trial>, Space), Box<dyn std::error::Error + Send + Sync>> {
+    let mut layers = Layers::new();
+    let device = Device::Gpu(check.ordinal);
+    let text = format!(
+        "trials = {trials}\njobs = {jobs}\nthreads = 1\nbaseline = \"none\"\n\
+         device = \"{device}\"\n[recipe]\nepochs = {epochs}\n"
+    );
+    layers.text(&text, "gpu-check")?;
+    let mut config = layers.resolve()?;
+    let problem = Problem::open(&mut config)?;
+    let path = check.report.folder().join("search");
+    let run = RunDirectory::create(&path, &config, &problem, Existing::Replace)?;
+    let (mut recorder, known) = Recorder::open(&run, run.ledger()?, problem.space(), 0)?;
+    let stop = Stop::new();
+    let ending = search_run(&config, &problem, (&mut recorder, known), &stop, &mut Silent)?;
+    Ok((ending.trials, problem.space().clone()))
+}

@@ -1,0 +1,67 @@
+use std::time::Duration;
+
+use nasrl_child::recipe::Precision;
+use nasrl_space::Image;
+use nasrl_tensor::DType;
+
+use super::{
+    CHILDREN, CeilingSizes, ChildSizes, ConcurrencySizes, OperationSizes, Sampling, SearchSizes,
+};
+use crate::case::Shapes;
+
+/// What the blocks measure with.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// How often a thing is timed.
+    pub sampling: Sampling,
+    /// Of [`ceilings`](super::ceilings).
+    pub ceilings: CeilingSizes,
+    /// Of [`operations`](super::operations).
+    pub operations: OperationSizes,
+    /// Of [`steps`](super::steps).
+    pub steps: ChildSizes,
+    /// Of [`concurrency`](super::concurrency).
+    pub concurrency: ConcurrencySizes,
+    /// Of [`search`](super::search).
+    pub search: SearchSizes,
+}
+
+impl Sizes {
+    /// For a GPU: the shapes of real children and controllers.
+    pub fn real() -> Self {
+        const MB: usize = 1_000_000;
+        let image = Image { height: 32, width: 32, channels: 3 };
+        Sizes {
+            sampling: Sampling {
+                samples: 21,
+                sample: Duration::from_micros(500),
+                warm_up: Duration::from_millis(5),
+            },
+            ceilings: CeilingSizes {
+                copies: [4, 16, 64, 256, 1000].map(|size| size * MB).to_vec(),
+                chains: vec![10, 160],
+                products: vec![1024, 4096, 8192],
+            },
+            operations: OperationSizes {
+                shapes: Shapes::Real { images: 128 },
+                dtypes: vec![DType::F32, DType::BF16],
+            },
+            steps: ChildSizes {
+                children: CHILDREN.map(str::to_owned).to_vec(),
+                image,
+                batches: vec![128, 512],
+                precisions: vec![Precision::F32, Precision::Bf16],
+            },
+            concurrency: ConcurrencySizes {
+                // The largest of those that are best, and a small one that launches bind.
+                children: [CHILDREN[0], CHILDREN[5]].map(str::to_owned).to_vec(),
+                image,
+                batch: 128,
+                precision: Precision::Bf16,
+                jobs: vec![1, 2, 4, 8],
+                steps: 10,
+            },
+            search: SearchSizes { trials: 20, epochs: 3, jobs: 4 },
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The blocks of `gpu-check` on the emulator, at sizes that are small: that they run, agree and
+//! write what they should, not how fast anything is.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use nasrl_benches::case::{Shapes, Work};
+use nasrl_benches::gpu_check::{
+    Block, Budget, CeilingSizes, Ceilings, Check, ChildSizes, ConcurrencySizes, OperationSizes,
+    Report, Sampling, SearchSizes, Sizes, ceilings, concurrency, doctor, operations, parity,
+    search, steps,
+};
+use nasrl_child::recipe::Precision;
+use nasrl_cuda_emulator::Options;
+use nasrl_space::Image;
+use nasrl_tensor::{Cuda, DType};
+use nasrl_tests::emulated;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// One sample of one repeat, of everything.
+fn small() -> Sizes {
+    let image = Image { height: 8, width: 8, channels: 3 };
+    let children = vec!["1,16,3,16,1,16,1,16".to_owned()];
+    Sizes {
+        sampling: Sampling { samples: 2, sample: Duration::ZERO, warm_up: Duration::ZERO },
+        ceilings: CeilingSizes { copies: vec![4_000, 64_000], chains: vec![3], products: vec![40] },
+        operations: OperationSizes { shapes: Shapes::Small, dtypes: vec![DType::F32, DType::BF16] },
+        steps: ChildSizes {
+            children: children.clone(),
+            image,
+            batches: vec![3],
+            precisions: vec![Precision::F32, Precision::Bf16],
+        },
+        concurrency: ConcurrencySizes {
+            children,
+            image,
+            batch: 2,
+            precision: Precision::Bf16,
+            jobs: vec![1, 2],
+            steps: 1,
+        },
+        search: SearchSizes { trials: 0, epochs: 1, jobs: 1 },
+    }
+}
+
+/// Runs a block on the emulated GPU and returns its result and its lines.
+fn run<T>(block: Block, run: impl FnOnce(&mut Check<'_>) -> T) -> Option<(T, Vec<Value>)> {
+    let cuda: Cuda = emulated(&Options::default()).pop()?;
+    let folder = TempDir::new().unwrap();
+    let mut report = Report::new(folder.path(), io::sink());
+    let (sizes, budget) = (small(), Budget::new(Duration::MAX));
+    let mut check = Check { cuda: &cuda, ordinal: 0, sizes: &sizes, report: &mut report, budget };
+    let result = run(&mut check);
+    Some((result, lines(&folder, block)))
+}
+
+fn lines(folder: &TempDir, block: Block) -> Vec<Value> {
+    let path = folder.path().join(format!("{}.jsonl", block.name()));
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn number(line: &Value, key: &str) -> f64 {
+    line[key].as_f64().unwrap_or_else(|| panic!("no number {key} in {line}"))
+}
+
+#[test]
+fn the_doctor_finds_the_emulator() {
+    let Some((findings, lines)) = run(Block::Doctor, |check| doctor(check.report).unwrap()) else {
+        return;
+    };
+    assert_eq!(lines.len(), findings.len());
+    for what in ["driver", "GPU", "NVRTC"] {
+        let found = findings.iter().find(|finding| finding.what == what).unwrap();
+        assert!(found.usable, "{found:?}");
+    }
+}
+
+#[test]
+fn every_operation_agrees_with_the_processor() {
+    let Some((verdicts, lines)) = run(Block::Parity, |check| parity(check).unwrap()) else {
+        return;
+    };
+    let differing: Vec<_> = lines.iter().filter(|line| line["agree"] == false).collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+    assert_eq!((verdicts.differ, verdicts.skipped), (0, 0));
+    // The last line is the sum.
+    assert_eq!(lines.len(), verdicts.agree + 1);
+    let names: std::collections::BTreeSet<_> =
+        lines.iter().filter_map(|line| line["operation"].as_str()).collect();
+    let all = nasrl_benches::operations::operations::<Cuda>();
+    assert_eq!(names.len(), all.len(), "{names:?}");
+}
+
+#[test]
+fn ceilings_are_those_of_the_lines() {
+    let Some((ceilings, lines)) = run(Block::Ceilings, |check| ceilings(check).unwrap()) else {
+        return;
+    };
+    let of = |what: &str| lines.iter().filter(|line| line["what"] == what).collect::<Vec<_>>();
+    assert_eq!((of("copy").len(), of("chain").len(), of("product").len()), (2, 1, 2));
+    assert_eq!(ceilings.bandwidth[1], (128_000, number(of("copy")[1], "gb_per_s")));
+    assert_eq!(ceilings.bf16, Some(number(of("product")[0], "gflop_per_s")));
+    assert_eq!(ceilings.f32, Some(number(of("product")[1], "gflop_per_s")));
+}
+
+#[test]
+fn a_floor_is_the_longer_of_computing_and_moving() {
+    let ceilings =
+        Ceilings { bandwidth: vec![(1_000, 10.0), (1_000_000, 2.0)], bf16: Some(500.0), f32: None };
+    let floor = |dtype, flops, bytes| ceilings.floor_us(dtype, Work { flops, bytes });
+    assert_eq!(floor(DType::BF16, 0, 2_000), Some(0.2));
+    assert_eq!(floor(DType::BF16, 0, 2_000_000), Some(1_000.0));
+    assert_eq!(floor(DType::BF16, 1_000_000, 2_000), Some(2.0));
+    assert_eq!(floor(DType::F32, 1, 2_000), None);
+    assert_eq!(Ceilings::default().floor_us(DType::BF16, Work { flops: 0, bytes: 1 }), None);
+}
+
+#[test]
+fn operations_are_timed_against_ceilings() {
+    let known = Ceilings { bandwidth: vec![(1_000, 10.0)], bf16: Some(500.0), f32: Some(50.0) };
+    let Some((failures, lines)) =
+        run(Block::Operations, |check| operations(check, &known).unwrap())
+    else {
+        return;
+    };
+    assert_eq!(failures, 0, "{lines:#?}");
+    assert!(lines.len() > 100);
+    for line in &lines {
+        let percent = 100.0 * number(line, "ceiling_us") / number(&line["timing"], "median_us");
+        assert!((number(line, "percent_of_ceiling") - percent).abs() <= 1e-9 * percent, "{line}");
+        assert_eq!(number(&line["timing"], "samples"), 2.0);
+    }
+}
+
+#[test]
+fn steps_are_timed() {
+    let Some((failures, lines)) = run(Block::Steps, |check| steps(check).unwrap()) else { return };
+    assert_eq!(failures, 0, "{lines:#?}");
+    let precisions: Vec<_> = lines.iter().map(|line| line["precision"].clone()).collect();
+    assert_eq!(precisions, ["f32", "bf16"]);
+    for line in &lines {
+        let images = 3e6 / number(&line["timing"], "median_us");
+        assert!((number(line, "images_per_s") / images - 1.0).abs() < 1e-9, "{line}");
+    }
+}
+
+#[test]
+fn children_side_by_side_end_with_the_same_bits() {
+    let Some((failures, lines)) = run(Block::Concurrency, |check| concurrency(check).unwrap())
+    else {
+        return;
+    };
+    assert_eq!(failures, 0, "{lines:#?}");
+    let jobs: Vec<_> = lines.iter().map(|line| number(line, "jobs")).collect();
+    assert_eq!(jobs, [1.0, 2.0]);
+    assert!(lines.iter().all(|line| line["same_bits"] == true));
+}
+
+#[test]
+fn what_fails_is_a_line_and_counts() {
+    let Some((failures, lines)) = run(Block::Steps, |check| {
+        let mut sizes = check.sizes.clone();
+        sizes.steps.children.insert(0, "1,16".to_owned());
+        steps(&mut Check { sizes: &sizes, report: check.report, ..*check }).unwrap()
+    }) else {
+        return;
+    };
+    assert_eq!((failures, lines.len()), (2, 4));
+    let problem = lines[0]["problem"].as_str().unwrap();
+    assert!(problem.starts_with("child 1,16: "), "{problem}");
+}
+
+#[test]
+fn nothing_is_begun_when_the_time_is_over() {
+    let Some(cuda) = emulated(&Options::default()).pop() else { return };
+    let folder = TempDir::new().unwrap();
+    let mut report = Report::new(folder.path(), io::sink());
+    let (sizes, budget) = (small(), Budget::new(Duration::ZERO));
+    let mut check = Check { cuda: &cuda, ordinal: 0, sizes: &sizes, report: &mut report, budget };
+    let verdicts = parity(&mut check).unwrap();
+    assert!(verdicts.skipped > 100 && verdicts.agree == 0);
+    assert_eq!(steps(&mut check).unwrap(), 0);
+    assert_eq!(search(&mut check).unwrap(), 0);
+    assert_eq!(lines(&folder, Block::Parity).len(), 1);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
