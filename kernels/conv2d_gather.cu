@@ -193,22 +193,33 @@ template <int NT, class T> struct Block {
 
     // Stores 8 results, or the `count` that there are.
     DEV void store_chunk(const T* from, const T* mask, T* y, u64 at, u32 count) const {
+        uint4 results = *reinterpret_cast<const uint4*>(from);
         if (g.output.channels % 8 == 0) {
-            uint4 results = *reinterpret_cast<const uint4*>(from);
             if (mask) {
                 uint4 passes = *reinterpret_cast<const uint4*>(mask + at);
                 results = make_uint4(keep(results.x, passes.x), keep(results.y, passes.y),
                                      keep(results.z, passes.z), keep(results.w, passes.w));
             }
             *reinterpret_cast<uint4*>(y + at) = results;
-            return;
-        }
+        } else if (g.output.channels % 4 == 0) {
+            store_half(make_uint2(results.x, results.y), mask, y, at);
+            if (count > 4) store_half(make_uint2(results.z, results.w), mask, y, at + 4);
+        } else {
 #pragma unroll
-        for (u32 e = 0; e < 8; ++e) {
-            if (e >= count) return;
-            bool passes = !mask || to_f32(mask[at + e]) > 0.0f;
-            y[at + e] = passes ? from[e] : from_f32<T>(0.0f);
+            for (u32 e = 0; e < 8; ++e) {
+                if (e >= count) return;
+                bool passes = !mask || to_f32(mask[at + e]) > 0.0f;
+                y[at + e] = passes ? from[e] : from_f32<T>(0.0f);
+            }
         }
+    }
+
+    DEV static void store_half(uint2 results, const T* mask, T* y, u64 at) {
+        if (mask) {
+            uint2 passes = *reinterpret_cast<const uint2*>(mask + at);
+            results = make_uint2(keep(results.x, passes.x), keep(results.y, passes.y));
+        }
+        *reinterpret_cast<uint2*>(y + at) = results;
     }
 
     // Those of two results whose mask is above zero, and zeros.

@@ -70,23 +70,27 @@ struct Walk {
     }
 };
 
-// Starts to bring 8 channels of a pixel to shared memory, zeros for what does not exist. A number
-// of channels that is no multiple of 8 leaves vectors unaligned, and they are brought one by one.
+// Starts to bring 8 channels of a pixel to shared memory, zeros for what does not exist. Where
+// vectors of eight are not aligned, halves of them may be; else elements come one by one.
 template <class T>
 DEV void load_chunk(void* to, const T* x, const Map& map, u64 pixel, bool inside, u32 channel) {
-    u64 from = pixel * map.channels + channel;
-    if (map.channels % 8 == 0) {
-        bool valid = inside && channel < map.channels;
-        cp_async16(to, x + (valid ? from : 0), valid);
-        return;
-    }
-    u32 pairs[4];
+    x += inside ? pixel * map.channels + channel : 0;
+    u32 count = inside && channel < map.channels ? map.channels - channel : 0;
+    if (map.channels % 8 == 0) return cp_async16(to, x, count);
+    uint4 chunk = make_uint4(0, 0, 0, 0);
+    if (map.channels % 4 == 0) {
+        const uint2* halves = reinterpret_cast<const uint2*>(x);
+        uint2 first = count ? halves[0] : make_uint2(0, 0);
+        uint2 second = count > 4 ? halves[1] : make_uint2(0, 0);
+        chunk = make_uint4(first.x, first.y, second.x, second.y);
+    } else {
+        u32 bits[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-        u32 bits = inside && channel + i < map.channels ? x[from + i].bits : 0;
-        pairs[i / 2] = i % 2 ? pairs[i / 2] | bits << 16 : bits;
+        for (u32 i = 0; i < 8; ++i) bits[i] = i < count ? x[i].bits : 0;
+        chunk = make_uint4(bits[0] | bits[1] << 16, bits[2] | bits[3] << 16,
+                           bits[4] | bits[5] << 16, bits[6] | bits[7] << 16);
     }
-    *reinterpret_cast<uint4*>(to) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    *reinterpret_cast<uint4*>(to) = chunk;
 }
 
 // Starts to load the halo of the tile whose first window begins at `first`, a place of the input or

@@ -74,19 +74,34 @@ const POSITIONS: usize = 256;
 
 const WARPS: usize = 4;
 
+/// Blocks of columns of a warp that the kernels come for.
+const WIDTHS: [usize; 2] = [9, 3];
+
 /// Positions of a step of `conv2d_tiled.cu`.
 const DEPTH: usize = 8;
 
 impl Cut {
-    /// The cut with the largest tiles that fit, and then the fewest products of zeros.
+    /// The cut of least cost whose halo fits, in tiles as large as fit; smaller ones than it takes
+    /// to keep the warps busy come last.
     fn of(window: &Window) -> Option<Self> {
-        let columns = window.taps() * window.input.channels.div_ceil(8);
-        let cost = |width: usize| columns.div_ceil(WARPS * width) * width;
-        let widths = if cost(9) <= cost(3) { [9, 3] } else { [3, 9] };
-        let budgets = (0..=POSITIONS.ilog2()).rev().map(|log| 1 << log);
-        let cuts = budgets.flat_map(|budget| widths.map(|width| (budget, width)));
-        cuts.map(|(budget, width)| Self::with(window, budget, width))
+        let mut widths = WIDTHS.map(|width| Self::with(window, POSITIONS, width));
+        widths.sort_by_key(Self::cost);
+        let cuts = |budgets: [usize; 3]| {
+            widths.into_iter().flat_map(move |cut| budgets.map(|budget| (budget, cut.columns)))
+        };
+        cuts([POSITIONS, 128, 64])
+            .chain(cuts([32, 16, 8]))
+            .chain(cuts([4, 2, 1]))
+            .map(|(budget, width)| Self::with(window, budget, width))
             .find(|cut| cut.shared <= SHARED)
+    }
+
+    /// Clocks of a multiprocessor for 32 positions of all columns and a group of filters: `mma` takes
+    /// some 6.5 on a quarter of it, `ldmatrix` 4 on the whole.
+    fn cost(&self) -> usize {
+        let products = 13 * self.filters * self.columns;
+        let loads = 4 * WARPS * (2 * self.filters + self.columns);
+        self.column_groups * products.max(loads)
     }
 
     fn with(window: &Window, budget: usize, columns: usize) -> Self {
