@@ -20,7 +20,7 @@ EMU_OWN void __emu_cp_async(void* shared, const void* global, unsigned bytes, un
     if (((size_t)shared | (size_t)global) & (bytes - 1))
         EMU_TRAP_AT_CALLER(EMU_MISALIGNED_STATUS, "cp.async: misaligned address");
     EMU_ACCESS_AT_CALLER(shared, bytes, EMU_WRITE | EMU_ASYNC);
-    if (valid) EMU_ACCESS_AT_CALLER(global, valid, EMU_READ);
+    if (valid) EMU_ACCESS_AT_CALLER(global, valid, EMU_READ | EMU_UNALIGNED);
     auto& q = __emu::copies();
     if (q.count == 512) EMU_TRAP_AT_CALLER(EMU_FAILED_STATUS, "cp.async: too many copies in flight");
     memset(shared, 0xff, bytes);

@@ -11,6 +11,7 @@ enum {
     EMU_ASYNC = 4, // in flight: not readable before its wait
     EMU_PROXY = 8, // done by the copy engine: ordered by a barrier in memory
     EMU_LANDS = 16, // the end of what was reported as EMU_ASYNC
+    EMU_UNALIGNED = 32, // the type does not promise an alignment
 };
 // Things that are counted, shared with src/exec/count.rs.
 enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1, EMU_TALLY_GLOBAL_READ = 2 };
@@ -35,8 +36,8 @@ enum { EMU_TALLY_MMA = 0, EMU_TALLY_MULTIPLY_ADDS = 1, EMU_TALLY_GLOBAL_READ = 2
     EMU_HOOK(__tsan_volatile_read##size, size, EMU_READ | EMU_ATOMIC)  \
     EMU_HOOK(__tsan_volatile_write##size, size, EMU_WRITE | EMU_ATOMIC)
 #define EMU_UNALIGNED_HOOKS(size)                              \
-    EMU_HOOK(__tsan_unaligned_read##size, size, EMU_READ)      \
-    EMU_HOOK(__tsan_unaligned_write##size, size, EMU_WRITE)
+    EMU_HOOK(__tsan_unaligned_read##size, size, EMU_READ | EMU_UNALIGNED)      \
+    EMU_HOOK(__tsan_unaligned_write##size, size, EMU_WRITE | EMU_UNALIGNED)
 EMU_HOOKS(1)
 EMU_HOOKS(2)
 EMU_HOOKS(4)
@@ -51,8 +52,8 @@ EMU_UNALIGNED_HOOKS(16)
     name(void* p, long n) {                                                                        \
         __emu_api.access(__emu_self, (size_t)p, (unsigned)n, kind, EMU_CALLER());                  \
     }
-EMU_RANGE_HOOK(__tsan_read_range, EMU_READ)
-EMU_RANGE_HOOK(__tsan_write_range, EMU_WRITE)
+EMU_RANGE_HOOK(__tsan_read_range, EMU_READ | EMU_UNALIGNED)
+EMU_RANGE_HOOK(__tsan_write_range, EMU_WRITE | EMU_UNALIGNED)
 #define EMU_EMPTY_HOOK(name, ...) \
     extern "C" __attribute__((visibility("hidden"), used, EMU_UNSEEN)) void name(__VA_ARGS__) {}
 EMU_EMPTY_HOOK(__tsan_init)

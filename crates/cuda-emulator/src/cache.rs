@@ -24,6 +24,7 @@ impl Cache {
         let fail = |source| Error::Cache { path: root.clone(), source };
         std::fs::create_dir_all(&root).map_err(fail)?;
         let root = root.canonicalize().map_err(fail)?;
+        remove_abandoned(&root);
         Ok(Self { root })
     }
 
@@ -77,6 +78,20 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed stays; it has no effect on anything.
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes scratch directories of processes that were killed.
+fn remove_abandoned(root: &Path) {
+    let Ok(entries) = std::fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix("scratch."));
+        let process = process.and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // As in `drop`.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -15,6 +15,22 @@
 //! # Ok::<(), nasrl_cuda_emulator::Error>(())
 //! ```
 //!
+//! # Finding mistakes
+//! Without further ado a kernel stops with a [`Report`] at a fault, an assertion, a deadlock (the
+//! waiting threads by source line) and a misused warp collective. Device memory and shared memory
+//! start as NaN, asynchronous copies do nothing until they are waited for, and each buffer ends at
+//! a guard page. Errors of kernels stay with their device, as on hardware: a test of one takes a
+//! process, or a device of [`Options::devices`], of its own.
+//! * [`Options::checked`] looks at every access: bounds, freed buffers, unwritten shared memory,
+//!   races in shared and global memory, copies that were not waited for.
+//! * [`Options::thread_order`] and [`Options::stream_order`] shuffle what may be shuffled.
+//! * [`Options::count`] fills [`Counters`]: global traffic, widths, bank conflicts by line, `mma`.
+//! * [`Options::coverage`] tells which source lines ran.
+//! * [`Emulator::fail_allocations`] and [`Emulator::fail_launch`] order failures.
+//!
+//! Compiled kernels are kept in `$NASRL_EMULATOR_CACHE` or the user's cache directory; it may be
+//! removed when no test runs.
+//!
 //! # How it is built
 //! | module | idea |
 //! |---|---|
@@ -25,7 +41,7 @@
 //! | `memory` | device memory behind guard pages |
 //! | `engine`, `capture` | streams, events and graphs; one thread that executes them |
 //! | `coverage` | which lines of the kernels' sources were executed |
-//! | `exec` | a grid: workers, fibers, barriers, warp collectives, faults |
+//! | `exec` | a grid: workers, fibers, barriers, warp collectives, faults, checks, counters |
 //! | `shim/` | the C++ headers that kernels see instead of the toolkit's |
 //!
 //! # What it does not know

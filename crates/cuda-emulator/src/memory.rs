@@ -3,6 +3,7 @@
 //! after free faults.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Who may use an allocation.
@@ -168,14 +169,14 @@ impl Memory {
         fits(start, size).then_some(Found { start, size, kind: Kind::Managed(0) })
     }
 
-    /// Declares a variable of a module as device memory; a size of zero forgets it.
-    pub(crate) fn set_variable(&self, start: usize, size: usize) {
-        let mut table = self.write();
-        if size == 0 {
-            table.variables.remove(&start);
-        } else {
-            table.variables.insert(start, size);
-        }
+    /// Declares a variable of a module as device memory.
+    pub(crate) fn add_variable(&self, start: usize, size: usize) {
+        self.write().variables.insert(start, size);
+    }
+
+    /// Forgets the variables of a module that is unloaded from these addresses.
+    pub(crate) fn forget_variables(&self, addresses: Range<usize>) {
+        self.write().variables.retain(|start, _| !addresses.contains(start));
     }
 
     /// Bytes in use on a device, now and at most so far.

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The emulated machine and the way it executes. Two installs in one process must agree on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Number of devices, each with memory and streams of its own.
+    /// Number of devices, each with memory and streams of its own; with none there is a driver that
+    /// finds no device.
     pub devices: usize,
     /// What `cuDriverGetVersion` reports: 1000 major + 10 minor.
     pub driver_version: i32,

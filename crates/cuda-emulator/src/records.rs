@@ -85,24 +85,3 @@ pub struct FileCoverage {
     /// templates count for all instances together.
     pub lines: BTreeMap<u32, u64>,
 }
-
-impl Counters {
-    /// Adds what other threads of the launch did.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.mma += other.mma;
-        self.mma_multiply_adds += other.mma_multiply_adds;
-        self.global_bytes_read += other.global_bytes_read;
-        self.global_bytes_written += other.global_bytes_written;
-        self.global_sectors_read += other.global_sectors_read;
-        self.global_sectors_written += other.global_sectors_written;
-        self.shared_passes += other.shared_passes;
-        self.shared_bank_conflicts += other.shared_bank_conflicts;
-        for i in 0..self.global_widths.len() {
-            self.global_widths[i] += other.global_widths[i];
-            self.shared_widths[i] += other.shared_widths[i];
-        }
-        for (line, count) in &other.bank_conflict_lines {
-            *self.bank_conflict_lines.entry(line.clone()).or_default() += count;
-        }
-    }
-}

@@ -123,13 +123,15 @@ fn a_ticket_orders_blocks() {
 }
 
 #[test]
-fn hazards_of_asynchronous_copies() {
+fn hazards_of_asynchronous_copies_and_alignment() {
     let text = "an asynchronous copy is still filling";
     stopped("forgets_the_wait", CUresult::CUDA_ERROR_LAUNCH_FAILED, text);
+    let error = CUresult::CUDA_ERROR_MISALIGNED_ADDRESS;
+    stopped("misaligned_word", error, "misaligned access of 4 bytes");
+    stopped("misaligned_vector", error, "misaligned access of 16 bytes");
     let device = device();
     let y = device.stream.alloc_zeros::<f32>(1024).unwrap();
     let line = line_of(WRONG, "copies_misaligned");
-    let error = CUresult::CUDA_ERROR_MISALIGNED_ADDRESS;
     caught(&device, "copies_misaligned", &y, error, &["misaligned", &line]);
 }
 

@@ -71,7 +71,7 @@ api! {
         let module = emulator().engine.lock().modules.get(&module).cloned();
         let module = module.ok_or(Status::INVALID_HANDLE)?;
         let (address, bytes) = module.variable(name.get()?).ok_or(Status::NOT_FOUND)?;
-        emulator().memory.set_variable(address, bytes);
+        emulator().memory.add_variable(address, bytes);
         pointer.set_if_wanted(address as u64);
         size.set_if_wanted(bytes);
         Ok(())

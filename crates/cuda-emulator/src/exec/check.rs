@@ -21,6 +21,8 @@ pub(crate) const ASYNC: u32 = 4;
 pub(crate) const PROXY: u32 = 8;
 /// An asynchronous copy arrives, which was counted when it was issued.
 pub(crate) const LANDS: u32 = 16;
+/// The type of the access does not promise an alignment, so that a device takes it apart.
+pub(crate) const UNALIGNED: u32 = 32;
 
 /// Watches the accesses of a worker's blocks.
 #[derive(Debug)]
@@ -188,6 +190,17 @@ fn locate(worker: &mut Worker, i: usize, address: usize, size: usize) -> Place {
 }
 
 fn check(worker: &mut Worker, i: usize, place: &Place, access: &Access) -> Result<(), Trap> {
+    // A device wants vectors at multiples of their size. A type of 16 bytes that is aligned to 8
+    // cannot be told from one; it must lie as a vector would.
+    let size = access.size as usize;
+    if access.kind & UNALIGNED == 0
+        && size.is_power_of_two()
+        && !access.address.is_multiple_of(size.min(16))
+        && !matches!(place, Place::Own)
+    {
+        let text = format!("misaligned access of {} bytes at {:#x}", access.size, access.address);
+        return Err(Trap { status: Status::MISALIGNED_ADDRESS, text, site: access.site });
+    }
     let accessor =
         Accessor { thread: i as u32, epoch: worker.epoch, warp_epoch: worker.warps[i / 32].epoch };
     let (dynamic, offset) = match place {

@@ -81,9 +81,22 @@ pub(crate) fn current_grid(worker: &Worker) -> &Grid {
 thread_local! {
     /// The worker that runs a block on this CPU thread; null while none does.
     pub(crate) static RUNNING: Cell<*mut Worker> = const { Cell::new(std::ptr::null_mut()) };
-    /// Address and code address of the last fault.
-    static FAULT: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    /// The last fault.
+    static FAULT: Cell<Fault> = const { Cell::new(Fault { address: None, site: 0 }) };
 }
+
+/// A fault of the processor.
+#[derive(Clone, Copy)]
+struct Fault {
+    /// Where memory could not be accessed. None if the processor does not say: an access of 16
+    /// bytes or more was not aligned, or the address is none that it could have.
+    address: Option<usize>,
+    /// The instruction.
+    site: usize,
+}
+
+/// `si_code` of a fault without an address.
+const GENERAL_PROTECTION: libc::c_int = 0x80;
 
 const SIGNALS: [libc::c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 static mut PREVIOUS: [MaybeUninit<libc::sigaction>; 3] =
@@ -150,7 +163,11 @@ unsafe extern "C" fn handler(
             return;
         }
         let registers = &mut (*context).uc_mcontext.gregs;
-        FAULT.set(((*info).si_addr() as usize, registers[libc::REG_RIP as usize] as usize));
+        let known = (*info).si_code != GENERAL_PROTECTION;
+        FAULT.set(Fault {
+            address: known.then(|| (*info).si_addr() as usize),
+            site: registers[libc::REG_RIP as usize] as usize,
+        });
         let top = (*worker).landing.start + (*worker).landing.length;
         registers[libc::REG_RIP as usize] = land as *const () as i64;
         registers[libc::REG_RSP as usize] = (top - 8) as i64;
@@ -161,13 +178,22 @@ unsafe extern "C" fn handler(
 extern "C" fn land() -> ! {
     // SAFETY: the handler saw that it is set; the interrupted kernel holds no reference to it.
     let worker = unsafe { &mut *RUNNING.get() };
-    let (address, site) = FAULT.get();
-    let text = if worker.stacks.in_guard(address) {
-        let size = worker.stacks.size;
-        format!("stack overflow: a CUDA thread has {size} bytes of local memory")
-    } else {
-        format!("invalid address {address:#x}{}", super::check::describe(worker, address))
+    let Fault { address, site } = FAULT.get();
+    let (status, text) = match address {
+        Some(address) if worker.stacks.in_guard(address) => {
+            let size = worker.stacks.size;
+            let text = format!("stack overflow: a CUDA thread has {size} bytes of local memory");
+            (Status::ILLEGAL_ADDRESS, text)
+        }
+        Some(address) => {
+            let place = super::check::describe(worker, address);
+            (Status::ILLEGAL_ADDRESS, format!("invalid address {address:#x}{place}"))
+        }
+        None => {
+            let text = "misaligned access of 16 bytes or more, or an impossible address";
+            (Status::MISALIGNED_ADDRESS, text.into())
+        }
     };
     // The saved address is the faulting instruction, not one behind a call.
-    fail(worker, Trap { status: Status::ILLEGAL_ADDRESS, text, site: site + 1 })
+    fail(worker, Trap { status, text, site: site + 1 })
 }

@@ -333,6 +333,7 @@ impl Drop for Module {
         if let Some((notes, data)) = self.line_counters() {
             emulator().unloaded.add(notes, data);
         }
+        emulator().memory.forget_variables(self.base..self.end);
         // SAFETY: opened by `load`; every function keeps its module, so that none is in use.
         unsafe { libc::dlclose(self.handle) };
     }

@@ -61,6 +61,9 @@ pub(super) fn parse(options: &[String]) -> Result<Parsed, String> {
                 let digits: String = text.chars().filter(char::is_ascii_digit).collect();
                 let number = digits.parse::<u32>();
                 parsed.architecture = 10 * number.map_err(|_| invalid(option))?;
+                if text.ends_with('a') {
+                    parsed.preprocessor.push(format!("-D__CUDA_ARCH_FEAT_SM{digits}_ALL=1"));
+                }
             }
             "--std" | "-std" => standard = value().replace("c++", "gnu++"),
             "--fmad" | "-fmad" => fused = value() != "false",
@@ -99,7 +102,8 @@ mod tests {
         let options = ["--gpu-architecture=sm_90a", "--std=c++17", "-DN=3", "--fmad=false"];
         let parsed = parse(&options.map(String::from)).expect("known options");
         assert_eq!(parsed.architecture, 900);
-        assert_eq!(parsed.preprocessor, ["-std=gnu++17", "-DN=3"]);
+        let feature = "-D__CUDA_ARCH_FEAT_SM90_ALL=1";
+        assert_eq!(parsed.preprocessor, ["-std=gnu++17", feature, "-DN=3"]);
         assert_eq!(parsed.compiler, ["-std=gnu++17", "-ffp-contract=off"]);
         assert!(!parsed.reads_files);
         assert!(parse(&["--no-such-option".to_string()]).is_err());

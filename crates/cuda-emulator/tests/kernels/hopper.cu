@@ -1,5 +1,6 @@
 // c[m,n] (f32) = a[m,k] b, bf16, by TMA, mbarriers and wgmma: one warpgroup a 64x64 tile, two
 // stages. b is [n,k] (K-major) or [k,n] (MN-major); a comes from shared memory or from registers.
+// For the emulator alone: the instructions are called by their emulated names.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;

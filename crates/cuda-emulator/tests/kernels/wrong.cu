@@ -29,6 +29,10 @@ extern "C" __global__ void mixes_operations(int* y) {
     else v = __ballot_sync(0xffffffffu, v);
     y[threadIdx.x] = v;
 }
+extern "C" __global__ void misaligned_vector(float* y) {
+    float4 v = *(float4*)(y + 2); // LINE misaligned_vector
+    *(float4*)(y + 4) = make_float4(v.w, v.z, v.y, v.x);
+}
 extern "C" __global__ void spins(volatile int* y) {
     while (y[0] == 0) __nanosleep(1);
 }
@@ -43,6 +47,10 @@ extern "C" __global__ void reads_before(float* y) {
 extern "C" __global__ void keeps_a_pointer(float* y) {
     static_assert(sizeof(y) == 8, "");
     y[threadIdx.x] = 2.0f; // LINE keeps_a_pointer
+}
+extern "C" __global__ void misaligned_word(char* y) {
+    if (threadIdx.x > 0) return;
+    *(float*)(y + 2) = 1; // LINE misaligned_word
 }
 extern "C" __global__ void outside_shared(float* y) {
     extern __shared__ __align__(16) float t[];
