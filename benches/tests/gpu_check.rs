@@ -40,7 +40,7 @@ fn small() -> Sizes {
             jobs: vec![1, 2],
             steps: 1,
         },
-        search: SearchSizes { trials: 0, epochs: 1, jobs: 1 },
+        search: SearchSizes { trials: 1, epochs: 1, jobs: 1 },
     }
 }
 
@@ -100,9 +100,16 @@ fn ceilings_are_those_of_the_lines() {
     };
     let of = |what: &str| lines.iter().filter(|line| line["what"] == what).collect::<Vec<_>>();
     assert_eq!((of("copy").len(), of("chain").len(), of("product").len()), (2, 1, 2));
-    assert_eq!(ceilings.bandwidth[1], (128_000, number(of("copy")[1], "gb_per_s")));
-    assert_eq!(ceilings.bf16, Some(number(of("product")[0], "gflop_per_s")));
-    assert_eq!(ceilings.f32, Some(number(of("product")[1], "gflop_per_s")));
+    let (moved, rate) = ceilings.bandwidth[1];
+    assert_eq!(moved, 128_000);
+    for (rate, line, key) in [
+        (Some(rate), of("copy")[1], "gb_per_s"),
+        (ceilings.bf16, of("product")[0], "gflop_per_s"),
+        (ceilings.f32, of("product")[1], "gflop_per_s"),
+    ] {
+        // serde_json reads numbers to within a bit.
+        assert!((rate.unwrap() / number(line, key) - 1.0).abs() < 1e-12, "{rate:?} {line}");
+    }
 }
 
 #[test]
@@ -156,6 +163,16 @@ fn children_side_by_side_end_with_the_same_bits() {
     let jobs: Vec<_> = lines.iter().map(|line| number(line, "jobs")).collect();
     assert_eq!(jobs, [1.0, 2.0]);
     assert!(lines.iter().all(|line| line["same_bits"] == true));
+}
+
+#[test]
+fn a_search_tries_its_children() {
+    let Some((failures, lines)) = run(Block::Search, |check| search(check).unwrap()) else {
+        return;
+    };
+    assert_eq!(failures, 0, "{lines:#?}");
+    assert_eq!((lines.len(), number(&lines[0], "trials")), (1, 1.0));
+    assert!((0.0..=1.0).contains(&number(&lines[0], "best_reward")), "{lines:?}");
 }
 
 #[test]
