@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use nasrl_benches::case::{Shapes, Work};
@@ -40,7 +41,7 @@ fn small() -> Sizes {
             jobs: vec![1, 2],
             steps: 1,
         },
-        search: SearchSizes { trials: 1, epochs: 1, jobs: 1 },
+        search: SearchSizes { data: "embedded".to_owned(), trials: 2, epochs: 1, jobs: 2 },
     }
 }
 
@@ -167,12 +168,32 @@ fn children_side_by_side_end_with_the_same_bits() {
 
 #[test]
 fn a_search_tries_its_children() {
-    let Some((failures, lines)) = run(Block::Search, |check| search(check).unwrap()) else {
+    let data = TempDir::new().unwrap();
+    write_images(data.path(), "train", 20);
+    write_images(data.path(), "t10k", 4);
+    let Some((failures, lines)) = run(Block::Search, |check| {
+        let mut sizes = check.sizes.clone();
+        sizes.search.data = data.path().to_str().unwrap().to_owned();
+        search(&mut Check { sizes: &sizes, report: check.report, ..*check }).unwrap()
+    }) else {
         return;
     };
     assert_eq!(failures, 0, "{lines:#?}");
-    assert_eq!((lines.len(), number(&lines[0], "trials")), (1, 1.0));
+    assert_eq!((lines.len(), number(&lines[0], "trials")), (1, 2.0));
     assert!((0.0..=1.0).contains(&number(&lines[0], "best_reward")), "{lines:?}");
+}
+
+/// Grey images of 8x8 and labels of two classes, as IDX files.
+fn write_images(folder: &Path, part: &str, count: u32) {
+    let side = 8_u32;
+    let header =
+        |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
+    let mut images = header(&[0x0803, count, side, side]);
+    images.extend((0..count * side * side).map(|pixel| (pixel * 37 % 251) as u8));
+    let mut labels = header(&[0x0801, count]);
+    labels.extend((0..count).map(|image| (image % 2) as u8));
+    fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+    fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
 }
 
 #[test]
