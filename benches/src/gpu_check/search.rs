@@ -13,8 +13,10 @@ use serde::Serialize;
 use super::{Block, Check, CheckError};
 
 /// What [`search`] runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SearchSizes {
+    /// The images: `embedded` or a folder.
+    pub data: String,
     /// How many children the controller tries.
     pub trials: u64,
     /// Epochs of each.
@@ -39,7 +41,7 @@ struct Silent;
 
 impl Listener for Silent {}
 
-/// Searches the reference space on the embedded images, with the controller and the children on the
+/// Searches the reference space, with the controller and the children on the
 /// GPU, and returns how many trials failed. The run's directory stands beside the report's files.
 ///
 /// # Errors
@@ -48,9 +50,9 @@ pub fn search(check: &mut Check<'_>) -> Result<usize, CheckError> {
     if check.budget.is_over() {
         return Ok(0);
     }
-    let SearchSizes { trials, epochs, jobs } = check.sizes.search;
+    let SearchSizes { trials, epochs, jobs, .. } = check.sizes.search;
     let started = Instant::now();
-    let (found, space) = run(check, check.sizes.search).map_err(CheckError::Search)?;
+    let (found, space) = run(check, &check.sizes.search).map_err(CheckError::Search)?;
     let seconds = started.elapsed().as_secs_f64();
     let failed = found.iter().filter(|trial| matches!(trial.status, Status::Failed(_))).count();
     let best = found.iter().max_by(|a, b| a.reward.total_cmp(&b.reward));
@@ -69,12 +71,12 @@ pub fn search(check: &mut Check<'_>) -> Result<usize, CheckError> {
 
 fn run(
     check: &Check<'_>,
-    SearchSizes { trials, epochs, jobs }: SearchSizes,
+    SearchSizes { data, trials, epochs, jobs }: &SearchSizes,
 ) -> Result<(Vec<Trial>, Space), Box<dyn std::error::Error + Send + Sync>> {
     let mut layers = Layers::new();
     let device = Device::Gpu(check.ordinal);
     let text = format!(
-        "trials = {trials}\njobs = {jobs}\nthreads = 1\nbaseline = \"none\"\n\
+        "data = {data:?}\ntrials = {trials}\njobs = {jobs}\nthreads = 1\nbaseline = \"none\"\n\
          device = \"{device}\"\n[recipe]\nepochs = {epochs}\n"
     );
     layers.text(&text, "gpu-check")?;

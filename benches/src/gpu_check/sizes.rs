@@ -61,7 +61,7 @@ impl Sizes {
                 jobs: vec![1, 2, 4, 8],
                 steps: 10,
             },
-            search: SearchSizes { trials: 20, epochs: 3, jobs: 4 },
+            search: SearchSizes { data: "embedded".to_owned(), trials: 20, epochs: 3, jobs: 4 },
         }
     }
 }
