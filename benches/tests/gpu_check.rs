@@ -13,7 +13,6 @@ use nasrl_benches::gpu_check::{
     search, steps,
 };
 use nasrl_child::recipe::Precision;
-use nasrl_cuda_emulator::Options;
 use nasrl_space::Image;
 use nasrl_tensor::{Cuda, DType};
 use nasrl_tests::emulated;
@@ -48,7 +47,7 @@ fn small() -> Sizes {
 
 /// Runs a block on the emulated GPU and returns its result and its lines.
 fn run<T>(block: Block, run: impl FnOnce(&mut Check<'_>) -> T) -> Option<(T, Vec<Value>)> {
-    let cuda: Cuda = emulated(&Options::default()).pop()?;
+    let cuda: Cuda = emulated().pop()?;
     let folder = TempDir::new().unwrap();
     let mut report = Report::new(folder.path(), io::sink());
     let (sizes, budget) = (small(), Budget::new(Duration::MAX));
@@ -213,7 +212,7 @@ fn what_fails_is_a_line_and_counts() {
 
 #[test]
 fn nothing_is_begun_when_the_time_is_over() {
-    let Some(cuda) = emulated(&Options::default()).pop() else { return };
+    let Some(cuda) = emulated().pop() else { return };
     let folder = TempDir::new().unwrap();
     let mut report = Report::new(folder.path(), io::sink());
     let (sizes, budget) = (small(), Budget::new(Duration::ZERO));

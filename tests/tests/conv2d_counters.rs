@@ -4,7 +4,7 @@ use nasrl_cuda_emulator::{Counters, Options, install};
 use nasrl_tensor::cuda::Buffer;
 use nasrl_tensor::ops::{Conv2d, Conv2dBackend, Epilogue, Sum};
 use nasrl_tensor::{Cuda, DType, Memory};
-use nasrl_tests::{Inputs, emulated};
+use nasrl_tests::{Inputs, emulated_as};
 
 const OPTIONS: fn() -> Options = || Options { count: true, ..Options::default() };
 
@@ -50,7 +50,7 @@ fn passes(on: &Cuda, images: usize, geometry: &Conv2d) -> Vec<Counters> {
 
 #[test]
 fn products_are_those_of_the_formula_and_operands_lie_in_different_banks() {
-    let Some(on) = emulated(&OPTIONS()).pop() else { return };
+    let Some(on) = emulated_as(&OPTIONS()).pop() else { return };
     for [images, side, channels, filters, stride] in LAYERS {
         let geometry = Conv2d {
             stride: [stride, stride],

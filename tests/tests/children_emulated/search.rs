@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use nasrl_cuda_emulator::Options;
 use nasrl_search::config::{Config, Layers};
 use nasrl_search::problem::Problem;
 use nasrl_search::run::{Existing, Recorder, RunDirectory};
@@ -70,7 +69,7 @@ fn trials(folder: &Path, device: &str, jobs: usize) -> Vec<Trial> {
 
 #[test]
 fn a_search_finds_on_the_gpu_what_it_finds_on_the_processor() {
-    if emulated(&Options::default()).is_empty() {
+    if emulated().is_empty() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,6 @@ use nasrl_child::data::{Dataset, ImageShape, Split, ValidationSplit};
 use nasrl_child::recipe::{Augmentation, Crop, Flip, Normalisation, Optimizer, Precision};
 use nasrl_child::{Batch, Training, train, train_on};
 use nasrl_child::{Lowering, Program, ProgramOptions, Recipe, Schedule, Weights};
-use nasrl_cuda_emulator::Options;
 use nasrl_space::{Graph, Image};
 use nasrl_tensor::{Backend, Cpu};
 use nasrl_tests::{Inputs, emulated};
@@ -72,7 +71,7 @@ fn agree(graph: &Graph, name: &str) {
         let recipe = recipe(precision);
         for lowering in [Lowering::Plain, Lowering::Fused] {
             let expected = losses(&Cpu::serial(), graph, &recipe, lowering);
-            for gpu in emulated(&Options::default()) {
+            for gpu in emulated() {
                 let found = losses(&gpu, graph, &recipe, lowering);
                 let difference = difference(&found, &expected);
                 assert!(
@@ -117,7 +116,7 @@ fn a_whole_training_comes_to_the_same_accuracies() {
     let recipe = recipe(Precision::F32);
     let training = || Training { seed: 1, trial: 2, log_every: 1, ..Training::default() };
     let expected = train(&graph, &recipe, &dataset, training()).unwrap();
-    for gpu in emulated(&Options::default()) {
+    for gpu in emulated() {
         let schedule = Some(Schedule::gpu(recipe.batch));
         let training = Training { schedule, ..training() };
         let found = train_on(&gpu, &graph, &recipe, &dataset, training).unwrap();
