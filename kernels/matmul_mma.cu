@@ -34,6 +34,9 @@ template <u32 SIZE, bool ALONG_DEPTH> struct Tile {
         for (u32 step = 0; step < ROWS * CHUNKS / 128; ++step) {
             u32 place = step * 128 + threadIdx.x;
             u32 row = place / CHUNKS, column = place % CHUNKS * 8;
+            // Eight lanes write two rows where a row is four chunks: rows four apart, which are the
+            // nearest whose chunks lie in different banks.
+            if (CHUNKS == 4) row = row / 8 * 8 + row % 2 * 4 + row % 8 / 2;
             u64 at_row = (ALONG_DEPTH ? first : depth) + row;
             u64 at_column = (ALONG_DEPTH ? depth : first) + column;
             bool valid = at_row < (ALONG_DEPTH ? count : terms) &&

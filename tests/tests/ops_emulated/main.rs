@@ -9,6 +9,7 @@ mod conv2d_algorithms;
 mod operations;
 mod zz_last;
 
+use nasrl_cuda_emulator::Options;
 use nasrl_tensor::Cuda;
 
 /// What the backends of this program are.
@@ -16,7 +17,7 @@ type Device = Cuda;
 
 /// The emulated GPU.
 fn backends() -> Vec<Device> {
-    nasrl_tests::emulated()
+    nasrl_tests::emulated(&Options::default())
 }
 
 /// Two streams of the emulated GPU, which give the same bits.
