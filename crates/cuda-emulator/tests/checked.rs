@@ -100,6 +100,22 @@ fn races() {
 }
 
 #[test]
+fn named_barriers_order_the_warps_that_meet() {
+    let error = CUresult::CUDA_ERROR_LAUNCH_FAILED;
+    stopped("forgets_to_hand_back", error, "race: 4 bytes at offset");
+    let device = device();
+    let function = device.module(WRONG, &[]).load_function("hands_back").unwrap();
+    let mut y = device.stream.alloc_zeros::<f32>(3 * 128).unwrap();
+    let mut launch = device.stream.launch_builder(&function);
+    launch.arg(&mut y);
+    // SAFETY: the argument is that of the kernel.
+    let launched = unsafe { launch.launch(shape(1, THREADS, 1024)) };
+    assert_eq!(outcome(launched, &device.stream), Ok(()));
+    let want: Vec<f32> = (0..3 * 128).map(|i| (i / 128) as f32).collect();
+    assert_eq!(device.stream.clone_dtoh(&y).unwrap(), want);
+}
+
+#[test]
 fn races_in_global_memory() {
     let error = CUresult::CUDA_ERROR_LAUNCH_FAILED;
     stopped("blocks_overlap", error, "thread 255 of block 0");

@@ -5,6 +5,7 @@ use super::Grid;
 use super::count::{Counter, Counts, Sample};
 use super::fault::{Trap, current_grid, fail};
 use super::global_shadow::GlobalShadow;
+use super::order::WarpOrder;
 use super::shadow::{Access, Accessor, Hazard, Shadow};
 use super::worker::{Block, Thread, Worker};
 use crate::emulator::emulator;
@@ -29,6 +30,7 @@ pub(crate) const UNALIGNED: u32 = 32;
 pub(crate) struct Checker {
     checked: bool,
     counted: bool,
+    order: WarpOrder,
     shadow: Shadow,
     /// Absent while a cooperative grid runs.
     global: Option<GlobalShadow>,
@@ -53,6 +55,7 @@ impl Checker {
         Self {
             checked: options.checked,
             counted: options.count,
+            order: WarpOrder::default(),
             shadow: Shadow::default(),
             global: None,
             counter: Counter::default(),
@@ -76,6 +79,7 @@ impl Checker {
             global.begin_block(number);
         }
         if self.checked {
+            self.order.begin_block();
             self.shadow.begin_block(dynamic, fixed);
         }
     }
@@ -84,6 +88,13 @@ impl Checker {
     pub(crate) fn barrier(&mut self) {
         if self.counted {
             self.counter.flush();
+        }
+    }
+
+    /// These warps, as a mask, met at a named barrier.
+    pub(crate) fn named_barrier(&mut self, warps: u32) {
+        if self.checked {
+            self.order.meet(warps);
         }
     }
 
@@ -201,8 +212,14 @@ fn check(worker: &mut Worker, i: usize, place: &Place, access: &Access) -> Resul
         let text = format!("misaligned access of {} bytes at {:#x}", access.size, access.address);
         return Err(Trap { status: Status::MISALIGNED_ADDRESS, text, site: access.site });
     }
-    let accessor =
-        Accessor { thread: i as u32, epoch: worker.epoch, warp_epoch: worker.warps[i / 32].epoch };
+    let time = worker.checker.order.tick();
+    let accessor = Accessor {
+        thread: i as u32,
+        epoch: worker.epoch,
+        warp_epoch: worker.warps[i / 32].epoch,
+        time,
+        known: worker.checker.order.known(i / 32),
+    };
     let (dynamic, offset) = match place {
         Place::Own | Place::Module => return Ok(()),
         Place::Global => {

@@ -41,6 +41,7 @@ struct Mark {
     sequence: u32,
     epoch: u32,
     warp_epoch: u32,
+    time: u32,
     who: Who,
     atomic: bool,
     site: usize,
@@ -68,7 +69,7 @@ impl GlobalShadow {
     }
 
     /// Notes an access to a live buffer, unless it is a hazard.
-    pub(crate) fn check(&mut self, accessor: &Accessor, access: &Access) -> Result<(), Hazard> {
+    pub(crate) fn check(&mut self, accessor: &Accessor<'_>, access: &Access) -> Result<(), Hazard> {
         let atomic = access.kind & ATOMIC != 0;
         if atomic {
             self.sequence += 1;
@@ -83,6 +84,7 @@ impl GlobalShadow {
             sequence: self.sequence,
             epoch: accessor.epoch,
             warp_epoch: accessor.warp_epoch,
+            time: accessor.time,
             who: Who::Thread(accessor.thread),
             atomic,
             site: access.site,
@@ -105,7 +107,7 @@ impl GlobalShadow {
     fn check_byte(
         &self,
         cell: &mut Cell,
-        accessor: &Accessor,
+        accessor: &Accessor<'_>,
         writes: bool,
         mark: Mark,
     ) -> Result<(), Hazard> {
@@ -138,12 +140,12 @@ impl GlobalShadow {
     }
 
     /// Whether nothing orders the marked access with one made now by the current block.
-    fn conflicts(&self, mark: &Mark, accessor: &Accessor) -> bool {
+    fn conflicts(&self, mark: &Mark, accessor: &Accessor<'_>) -> bool {
         if mark.launch != self.launch {
             return false;
         }
         if mark.block == self.block {
-            return mark.who.conflicts(mark.epoch, mark.warp_epoch, accessor);
+            return mark.who.conflicts((mark.epoch, mark.warp_epoch, mark.time), accessor);
         }
         let released = self.released.get(&mark.block).copied().unwrap_or(0);
         !(released > mark.sequence && self.acquired > released)

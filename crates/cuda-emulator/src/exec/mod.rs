@@ -8,6 +8,7 @@ mod fault;
 mod fiber;
 mod global_shadow;
 mod hash;
+mod order;
 mod shadow;
 mod sync;
 mod worker;

@@ -1,9 +1,10 @@
 //! Hazards in shared memory: for every byte, who wrote and read it last, and when.
 //!
 //! Two accesses by different threads conflict if one of them writes and nothing orders them: no
-//! barrier of the block between them, and no `__syncwarp` if both are of one warp. Shuffles and
-//! matrix products order nothing, as on a device. Named barriers and mbarriers are not tracked:
-//! what they order must be marked as done by the copy engine, or is reported.
+//! barrier of the block between them, no named barrier at which their warps met, directly or by way
+//! of others, and no `__syncwarp` if both are of one warp. Shuffles and matrix products order
+//! nothing, as on a device. Mbarriers are not tracked: what they order must be marked as done by
+//! the copy engine, or is reported.
 
 use super::check::{ASYNC, ATOMIC, PROXY, WRITE};
 
@@ -17,12 +18,15 @@ pub(crate) struct Access {
     pub(crate) site: usize,
 }
 
-/// Who accesses, and when: barriers of the block and of the thread's warp so far.
+/// Who accesses, and when: barriers of the block and of the thread's warp so far, accesses of the
+/// block so far, and up to when the thread's warp knows of each other's accesses.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Accessor {
+pub(crate) struct Accessor<'a> {
     pub(crate) thread: u32,
     pub(crate) epoch: u32,
     pub(crate) warp_epoch: u32,
+    pub(crate) time: u32,
+    pub(crate) known: &'a [u32; 32],
 }
 
 /// What is wrong with an access, and which earlier one it conflicts with.
@@ -55,6 +59,7 @@ struct Mark {
     /// 0: never.
     epoch: u32,
     warp_epoch: u32,
+    time: u32,
     who: Who,
     atomic: bool,
     site: usize,
@@ -68,8 +73,8 @@ pub(crate) enum Who {
     Thread(u32),
     /// Several threads of one warp.
     Warp(u32),
-    /// Threads of several warps.
-    Many,
+    /// Threads of several warps, as a mask.
+    Warps(u32),
 }
 
 impl Shadow {
@@ -83,7 +88,7 @@ impl Shadow {
     /// Notes an access, which lies inside the memory, unless it is a hazard.
     pub(crate) fn check(
         &mut self,
-        accessor: &Accessor,
+        accessor: &Accessor<'_>,
         dynamic: bool,
         offset: usize,
         access: &Access,
@@ -99,7 +104,7 @@ impl Cell {
     fn check(
         &mut self,
         generation: u32,
-        accessor: &Accessor,
+        accessor: &Accessor<'_>,
         access: &Access,
     ) -> Result<(), Hazard> {
         let (writes, atomic) = (access.kind & WRITE != 0, access.kind & ATOMIC != 0);
@@ -129,6 +134,7 @@ impl Cell {
         let mark = Mark {
             epoch: accessor.epoch,
             warp_epoch: accessor.warp_epoch,
+            time: accessor.time,
             who: Who::Thread(accessor.thread),
             atomic,
             site: access.site,
@@ -150,8 +156,8 @@ impl Cell {
 
 impl Mark {
     /// Whether nothing orders the marked access with one made now.
-    fn conflicts(&self, accessor: &Accessor) -> bool {
-        self.who.conflicts(self.epoch, self.warp_epoch, accessor)
+    fn conflicts(&self, accessor: &Accessor<'_>) -> bool {
+        self.who.conflicts((self.epoch, self.warp_epoch, self.time), accessor)
     }
 
     fn hazard(&self, what: &'static str) -> Hazard {
@@ -161,18 +167,21 @@ impl Mark {
 }
 
 impl Who {
-    /// Whether nothing orders what these did, between those barriers, with an access made now in
-    /// the same block.
-    pub(crate) fn conflicts(self, epoch: u32, warp_epoch: u32, accessor: &Accessor) -> bool {
+    /// Whether nothing orders what these did with an access made now in the same block. `when`: the
+    /// barriers of the block and of the warp before it, and its time.
+    pub(crate) fn conflicts(self, when: (u32, u32, u32), accessor: &Accessor<'_>) -> bool {
+        let (epoch, warp_epoch, time) = when;
         if epoch != accessor.epoch {
             return false;
         }
-        let ordered = |warp| warp == accessor.thread / 32 && warp_epoch != accessor.warp_epoch;
+        let met = |warp: u32| accessor.known[warp as usize] >= time;
+        let ordered =
+            |warp| met(warp) || (warp == accessor.thread / 32 && warp_epoch != accessor.warp_epoch);
         match self {
             Self::Nobody => false,
             Self::Thread(thread) => thread != accessor.thread && !ordered(thread / 32),
             Self::Warp(warp) => !ordered(warp),
-            Self::Many => true,
+            Self::Warps(warps) => (0..32).any(|warp| warps >> warp & 1 == 1 && !met(warp)),
         }
     }
 
@@ -182,18 +191,21 @@ impl Who {
             Self::Nobody => None,
             Self::Thread(thread) => Some(format!("thread {thread} of block")),
             Self::Warp(warp) => Some(format!("several lanes of warp {warp} of block")),
-            Self::Many => Some("several warps of block".into()),
+            Self::Warps(_) => Some("several warps of block".into()),
         }
     }
 
     /// These and another thread.
     pub(crate) fn and(self, thread: u32) -> Self {
+        let warp = thread / 32;
         match self {
             Self::Nobody => Self::Thread(thread),
             Self::Thread(known) if known == thread => self,
-            Self::Thread(known) if known / 32 == thread / 32 => Self::Warp(thread / 32),
-            Self::Warp(warp) if warp == thread / 32 => self,
-            _ => Self::Many,
+            Self::Thread(known) if known / 32 == warp => Self::Warp(warp),
+            Self::Thread(known) => Self::Warps(1 << (known / 32) | 1 << warp),
+            Self::Warp(known) if known == warp => self,
+            Self::Warp(known) => Self::Warps(1 << known | 1 << warp),
+            Self::Warps(known) => Self::Warps(known | 1 << warp),
         }
     }
 }

@@ -347,12 +347,14 @@ impl Worker {
     /// Lets all threads go on that wait at a barrier.
     pub(crate) fn release(&mut self, id: usize) {
         let barrier = std::mem::take(&mut self.barriers[id]);
+        let mut warps = 0;
         for (i, warp) in self.warps.iter_mut().enumerate() {
             if barrier.waiting[i] != 0 {
                 warp.ready |= barrier.waiting[i];
-                self.ready_warps |= 1 << i;
+                warps |= 1 << i;
             }
         }
+        self.ready_warps |= warps;
         if id == 0 {
             // Read before the next such barrier completes: that needs every live thread.
             self.block.predicates = barrier.predicates;
@@ -360,6 +362,8 @@ impl Worker {
         if id == 0 || id == BARRIERS - 1 {
             self.epoch += 1;
             self.checker.barrier();
+        } else {
+            self.checker.named_barrier(warps);
         }
     }
 

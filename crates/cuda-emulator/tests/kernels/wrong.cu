@@ -122,7 +122,24 @@ extern "C" __global__ void races_in_global(float* y) {
     y[N + threadIdx.x] = y[threadIdx.x ^ 64];
 }
 
+// Warps 0 to 3 hand a tile to warps 4 to 7 by a named barrier, of which the second half is missing.
+__device__ void hand_over(float* y, bool right) {
+    extern __shared__ __align__(16) float t[];
+    int i = threadIdx.x % 128;
+    bool producer = threadIdx.x < 128;
+    for (int turn = 0; turn < 3; turn++) {
+        if (producer) t[i] = turn; // LINE forgets_to_hand_back
+        __emu_bar_sync(1, 256);
+        if (!producer) y[128 * turn + i] = t[127 - i];
+        if (right) __emu_bar_sync(2, 256);
+    }
+}
+extern "C" __global__ void forgets_to_hand_back(float* y) {
+    if (blockIdx.x == 0) hand_over(y, false);
+}
+
 // ---- right, and not to be reported ----
+extern "C" __global__ void hands_back(float* y) { hand_over(y, true); }
 // The last block to come adds what all blocks wrote.
 extern "C" __global__ void ticket(float* sum, float* parts, unsigned* count) {
     __shared__ bool last;
