@@ -9,8 +9,16 @@ use nasrl_tensor::cuda::{CudaOptions, KernelCache, Launches};
 ///
 /// # Panics
 /// If the emulator cannot be installed, for want of a C++ compiler for example, or the process has
-/// used a driver or other options before.
-pub fn emulated(options: &Options) -> Vec<Cuda> {
+/// used a driver before.
+pub fn emulated() -> Vec<Cuda> {
+    emulated_as(&Options::default())
+}
+
+/// [`emulated`] with other options, which are the same in every call of a process.
+///
+/// # Panics
+/// As [`emulated`].
+pub fn emulated_as(options: &Options) -> Vec<Cuda> {
     static GPU: OnceLock<Option<Cuda>> = OnceLock::new();
     GPU.get_or_init(|| first(options)).iter().cloned().collect()
 }

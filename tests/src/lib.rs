@@ -12,7 +12,7 @@ mod inputs;
 mod tolerance;
 
 pub use counting::Counting;
-pub use emulated::emulated;
+pub use emulated::{emulated, emulated_as};
 pub use floats::{FLOATS, elements, rounded, tensor, values};
 pub use gpu::gpus;
 pub use inputs::{Inputs, finite_difference};

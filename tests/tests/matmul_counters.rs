@@ -3,7 +3,7 @@
 use nasrl_cuda_emulator::{Options, install};
 use nasrl_tensor::ops::{Operand, matmul_add};
 use nasrl_tensor::{DType, Memory, Tensor};
-use nasrl_tests::{Inputs, emulated, tensor};
+use nasrl_tests::{Inputs, emulated_as, tensor};
 
 const OPTIONS: fn() -> Options = || Options { count: true, ..Options::default() };
 
@@ -13,7 +13,7 @@ const EXTENTS: [[usize; 3]; 3] = [[64, 768, 192], [128, 256, 192], [256, 64, 512
 
 #[test]
 fn products_are_those_of_the_formula_and_operands_lie_in_different_banks() {
-    let Some(on) = emulated(&OPTIONS()).pop() else { return };
+    let Some(on) = emulated_as(&OPTIONS()).pop() else { return };
     let emulator = install(&OPTIONS()).unwrap();
     for [m, n, k] in EXTENTS {
         for layout in [Operand::Plain, Operand::Transposed]

@@ -17,7 +17,7 @@ type Device = Cuda;
 
 /// The emulated GPU.
 fn backends() -> Vec<Device> {
-    nasrl_tests::emulated(&Options::default())
+    nasrl_tests::emulated_as(&Options::default())
 }
 
 /// Two streams of the emulated GPU, which give the same bits.
