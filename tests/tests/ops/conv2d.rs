@@ -152,6 +152,7 @@ pub(crate) fn catalogue() -> Vec<Conv2d> {
         strided(full([18, 17], 16, 24, [3, 3]), [2, 2]).same(),
         strided(full([9, 10], 72, 8, [3, 2]), [3, 2]).same(),
         dilated(full([20, 35], 24, 40, [5, 3]), [3, 2]).same(),
+        full([5, 6], 64, 56, [3, 3]).same(),
         full([11, 12], 80, 72, [3, 3]).same(),
         strided(full([19, 9], 36, 20, [3, 3]), [2, 1]).same(),
         dilated(full([125, 124], 2, 3, [3, 3]), [60, 59]),
