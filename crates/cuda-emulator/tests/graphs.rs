@@ -10,7 +10,8 @@ use cudarc::driver::sys::{
 };
 use cudarc::driver::{CudaFunction, CudaSlice, CudaStream, PushKernelArg};
 use nasrl_cuda_emulator::{Options, Order};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const COOPERATIVE: (&str, &str) = ("cooperative.cu", include_str!("kernels/cooperative.cu"));
 
@@ -24,9 +25,30 @@ fn options() -> Options {
     }
 }
 
+/// The device while no other test uses it: making a stream waits for the whole device, which is
+/// forbidden while any of its streams is captured.
+struct Alone {
+    device: Device,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Alone {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
+fn alone() -> Alone {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Alone { device: Device::new(&options()), _turn: turn }
+}
+
 /// A device whose buffers have no events, which a capture would wait for.
-fn device() -> Device {
-    let device = Device::new(&options());
+fn device() -> Alone {
+    let device = alone();
     // SAFETY: every test orders its streams itself.
     unsafe { device.context.disable_event_tracking() };
     device
@@ -175,7 +197,7 @@ fn blocks_of_a_cooperative_launch_wait_for_each_other() {
 #[test]
 fn a_block_that_leaves_before_the_barrier_of_the_grid_is_an_error() {
     // On the second device, which fails for good.
-    let device = Device::new(&options());
+    let device = alone();
     let context = cudarc::driver::CudaContext::new(1).unwrap();
     let stream = context.new_stream().unwrap();
     let image = common::compile(COOPERATIVE, &[]).unwrap();
