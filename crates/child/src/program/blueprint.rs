@@ -92,7 +92,7 @@ impl Blueprint {
     fn convolutions<B: Backend>(&self, on: &B) -> impl Iterator<Item = Conv2dMemory> {
         let memory = |(parameter, dtype): (&Parameter, &Option<DType>)| {
             let geometry = parameter.convolution.as_ref()?;
-            Some(on.conv2d_memory(geometry, (*dtype)?))
+            Some(on.conv2d_memory(geometry, (*dtype)?, self.schedule.block))
         };
         self.parameters.trained.iter().zip(&self.dtypes).filter_map(memory)
     }
