@@ -29,6 +29,7 @@ pub const HEADERS: &[Source<'static>] = &[
     header!("gather.cuh"),
     header!("halo.cuh"),
     header!("images.cuh"),
+    header!("jobs.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
     header!("pieces.cuh"),

@@ -17,7 +17,9 @@ mod run;
 mod state;
 
 use nasrl_space::{Graph, Image, ParameterSpec};
-use nasrl_tensor::ops::{Augment, ImageBatch, ImageSource};
+use nasrl_tensor::ops::{
+    Augment, GradientPieces, ImageBatch, ImageSource, OptimizedTensor, StepSizes,
+};
 use nasrl_tensor::{Backend, Result};
 
 pub use lower::Lowering;
@@ -30,7 +32,7 @@ use crate::team::Team;
 use crate::weights::Weights;
 use blueprint::Blueprint;
 use ir::Mode;
-use parameters::{NormId, Place};
+use parameters::Place;
 use plan::Plan;
 use run::Run;
 use state::{Group, LOSS_SUMS, Norm, State, Streams, Trained, Worker};
@@ -48,8 +50,8 @@ pub struct Program<B: Backend> {
     workers: Vec<Worker<B>>,
     groups: Vec<Group<B>>,
     team: Team,
-    /// Groups that the gradients of the last batch are in.
-    used: usize,
+    /// How many images the gradients are of.
+    images: usize,
 }
 
 /// How a program is made, apart from the recipe.
@@ -119,8 +121,11 @@ impl<B: Backend> Program<B> {
             trained.map(|(parameter, dtype)| Trained::new(backend, parameter, *dtype, moments));
         let norms = parameters.norms.iter();
         let norms = norms.map(|norm| Norm::new(backend, norm, &recipe.batch_norm));
+        let parameters: Vec<_> = trained.collect::<Result<_>>()?;
+        let gradients: Vec<_> =
+            parameters.iter().map(|trained| trained.gradient_len(backend, schedule)).collect();
         let state = State {
-            parameters: trained.collect::<Result<_>>()?,
+            parameters,
             norms: norms.collect::<Result<_>>()?,
             streams: Streams::new(graph, options.seed, options.trial),
             input: options.input,
@@ -128,8 +133,8 @@ impl<B: Backend> Program<B> {
         };
         let team = Team::new(schedule.threads)?;
         let workers = (0..schedule.threads).map(|_| Worker::new(backend, slots));
-        let groups =
-            (0..blueprint.groups).map(|_| Group::new(backend, parameters, slots, blueprint.blocks));
+        let groups = (0..blueprint.groups)
+            .map(|_| Group::new(backend, &gradients, (slots, blueprint.blocks)));
         Ok(Program {
             backend: backend.clone(),
             recipe: recipe.clone(),
@@ -142,7 +147,7 @@ impl<B: Backend> Program<B> {
             inference: blueprint.inference,
             state,
             team,
-            used: 0,
+            images: 0,
         })
     }
 
@@ -210,11 +215,13 @@ impl<B: Backend> Program<B> {
     pub fn gradients(&self) -> Result<Weights, TrainError> {
         self.named(|place, values| {
             let Place::Trained(id, _) = place else { return Ok(()) };
-            let mut part = vec![0.0; values.len()];
-            let of = (id.0, self.state.parameters[id.0].norm);
-            for gradient in gradients(&self.groups[..self.used], &self.state.norms, of) {
-                self.backend.read(gradient, &mut part)?;
-                values.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            let parameter = &self.state.parameters[id.0];
+            for part in self.last_gradients().of(id.0, parameter) {
+                let mut pieces = vec![0.0; part.count * parameter.len];
+                self.backend.read(part.buffer, &mut pieces)?;
+                for piece in pieces.chunks(parameter.len) {
+                    values.iter_mut().zip(piece).for_each(|(sum, part)| *sum += part);
+                }
             }
             Ok(())
         })
@@ -228,7 +235,7 @@ impl<B: Backend> Program<B> {
     /// # Panics
     /// If the batch is empty or larger than the recipe's, or an index is not one of the split.
     pub fn backpropagate(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
-        self.used = batch.indices.len().div_ceil(self.schedule.group);
+        self.images = batch.indices.len();
         self.run(Mode::Training, batch)
     }
 
@@ -239,13 +246,37 @@ impl<B: Backend> Program<B> {
     pub fn update(&mut self, rate: f64) -> Result<(), TrainError> {
         let State { parameters, norms, steps, .. } = &mut self.state;
         *steps += 1;
-        let step = self.recipe.step(rate, *steps);
-        let (on, groups, norms) = (&self.backend, &self.groups[..self.used], &norms[..]);
-        self.team.for_each(&mut self.workers, parameters, |_, index, parameter| {
-            let Trained { len, norm, values, moments, plan } = parameter;
-            let gradients: Vec<_> = gradients(groups, norms, (index, *norm)).collect();
-            on.optimizer_step(*len, &step, values, &gradients, moments)?;
-            plan.as_mut().map_or(Ok(()), |plan| on.conv2d_load(plan, values))
+        let step =
+            self.recipe.step(StepSizes::Given(self.recipe.optimizer.rule().sizes(rate, *steps)));
+        let gradients = Gradients {
+            backend: &self.backend,
+            groups: &self.groups,
+            norms,
+            schedule: self.schedule,
+            images: self.images,
+        };
+        // A thread that is alone has all parameters, so that a device can change them at once.
+        let share = if self.schedule.threads == 1 { parameters.len().max(1) } else { 1 };
+        let mut shares: Vec<_> = parameters.chunks_mut(share).collect();
+        self.team.for_each(&mut self.workers, &mut shares, |_, index, parameters| {
+            let first = index * share;
+            let numbered = parameters.iter().enumerate();
+            let pieces: Vec<_> =
+                numbered.map(|(index, parameter)| gradients.of(first + index, parameter)).collect();
+            let mut tensors: Vec<_> = parameters
+                .iter_mut()
+                .zip(&pieces)
+                .map(|(Trained { len, values, moments, .. }, gradients)| OptimizedTensor {
+                    len: *len,
+                    parameters: values,
+                    gradients,
+                    state: moments,
+                })
+                .collect();
+            gradients.backend.optimizer_steps(&step, &mut tensors)?;
+            let plans = parameters.iter_mut();
+            let plans = plans.filter_map(|trained| Some((trained.plan.as_mut()?, &trained.values)));
+            gradients.backend.conv2d_load_all(&mut plans.collect::<Vec<_>>())
         })?;
         Ok(())
     }
@@ -284,7 +315,9 @@ impl<B: Backend> Program<B> {
             let groups = &mut self.groups[..used];
             self.team.for_each(&mut self.workers, groups, |worker, number, group| {
                 schedule.blocks(images, number).try_for_each(|block| {
-                    let mut run = Run { backend: on, plan, state, batch, worker, group, block };
+                    let single = schedule.has_single_blocks();
+                    let mut run =
+                        Run { backend: on, plan, state, batch, worker, group, block, single };
                     run.steps(stage.steps.clone())
                 })
             })?;
@@ -326,6 +359,16 @@ impl<B: Backend> Program<B> {
         Ok([trained, running])
     }
 
+    fn last_gradients(&self) -> Gradients<'_, B> {
+        Gradients {
+            backend: &self.backend,
+            groups: &self.groups,
+            norms: &self.state.norms,
+            schedule: self.schedule,
+            images: self.images,
+        }
+    }
+
     /// Values for every parameter of the graph, out of the buffers that hold them: `read` fills
     /// the beginning of a buffer up to the end of the parameter.
     fn named(&self, read: impl Fn(Place, &mut [f32]) -> Result<()>) -> Result<Weights, TrainError> {
@@ -341,12 +384,27 @@ impl<B: Backend> Program<B> {
     }
 }
 
-/// The parts of the gradient of the parameters of a buffer, in order.
-fn gradients<'a, B: Backend>(
+/// Where the gradients of a batch are.
+struct Gradients<'a, B: Backend> {
+    backend: &'a B,
     groups: &'a [Group<B>],
     norms: &'a [Norm<B>],
-    (buffer, norm): (usize, Option<NormId>),
-) -> impl Iterator<Item = &'a B::Buffer> {
-    let of_groups = groups.iter().filter_map(move |group| group.gradients[buffer].as_ref());
-    of_groups.chain(norm.map(|norm| &norms[norm.0].gradients))
+    schedule: Schedule,
+    /// How many images the batch had.
+    images: usize,
+}
+
+impl<'a, B: Backend> Gradients<'a, B> {
+    /// The parts of the gradient of the parameters of a buffer, in order.
+    fn of(&self, buffer: usize, parameter: &Trained<B>) -> Vec<GradientPieces<'a, B::Buffer>> {
+        let used = self.images.div_ceil(self.schedule.group);
+        let groups = self.groups[..used].iter().enumerate().filter_map(|(number, group)| {
+            let images = self.schedule.blocks(self.images, number).next()?.len();
+            let plan = parameter.plan.as_ref().filter(|_| self.schedule.has_single_blocks());
+            let count = plan.map_or(1, |plan| self.backend.conv2d_gradient_pieces(plan, images));
+            Some(GradientPieces { buffer: group.gradients[buffer].as_ref()?, count })
+        });
+        let norm = parameter.norm.map(|norm| &self.norms[norm.0].gradients);
+        groups.chain(norm.map(|buffer| GradientPieces { buffer, count: 1 })).collect()
+    }
 }

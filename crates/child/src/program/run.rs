@@ -24,6 +24,8 @@ pub(super) struct Run<'a, B: Backend> {
     pub(super) worker: &'a mut Worker<B>,
     pub(super) group: &'a mut Group<B>,
     pub(super) block: Block,
+    /// Whether the block is all of its group, so that gradients may be left in pieces.
+    pub(super) single: bool,
 }
 
 impl<B: Backend> Run<'_, B> {
@@ -110,7 +112,10 @@ impl<B: Backend> Run<'_, B> {
             }
             Operation::Conv2dWgrad { filters } => {
                 let plan = self.state.plan(filters);
-                on.conv2d_wgrad(plan, images, input(0), input(1), self.sum(), output)
+                match self.single {
+                    true => on.conv2d_wgrad_pieces(plan, images, input(0), input(1), output),
+                    false => on.conv2d_wgrad(plan, images, input(0), input(1), self.sum(), output),
+                }
             }
             Operation::Bias { bias, channels } => {
                 on.bias(rows(channels), input(0), &parameters[bias.0].values, None, output)

@@ -10,7 +10,7 @@ use super::driver::During;
 use super::image::Function;
 use super::module::{Elements, Kernel};
 use super::{Cuda, Launches};
-use crate::{Error, Result};
+use crate::{DType, Error, Result};
 
 /// Most buffers that a kernel may take.
 const MAX_BUFFERS: usize = 15;
@@ -84,7 +84,7 @@ impl Cuda {
         parameters[N] = (&raw const geometry).cast_mut().cast();
         let name = declaration.entry_point(variant).ok_or_else(|| Error::DType {
             op: declaration.name,
-            found: variant.unwrap_or(crate::DType::F32),
+            found: variant.unwrap_or(DType::F32),
             expected: "a type that the kernel comes in",
         })?;
         let module = self.device.module(kernel.table)?;
@@ -93,6 +93,22 @@ impl Cuda {
         // is done; what is written is borrowed as mutable. The kernel stays within the lengths of
         // the arguments by its contract with its launcher.
         unsafe { self.start(name, module.get(name), grid, &mut parameters[..=N]) }
+    }
+
+    /// The address of an operand that a geometry holds, of which nothing is checked later.
+    ///
+    /// # Errors
+    /// [`Error::DType`] unless its elements are of that type; [`Error::OtherDevice`] for a buffer of
+    /// another stream.
+    pub(super) fn address(&self, operand: Argument<'_>, expected: DType) -> Result<u64> {
+        self.check_stream(operand.stream)?;
+        match operand.dtype {
+            found if found == expected => Ok(operand.pointer),
+            found => {
+                let (op, expected) = ("an operation on many tensors", "that of the kernel");
+                Err(Error::DType { op, found, expected })
+            }
+        }
     }
 
     /// Asks the stream to run a function.

@@ -77,6 +77,11 @@ pub trait Conv2dBackend: Memory {
     /// Takes new f32 filters, rounded to the plan's dtype.
     fn conv2d_load(&self, plan: &mut Self::Conv2dPlan, filters: &Self::Buffer) -> Result<()>;
 
+    /// [`Conv2dBackend::conv2d_load`] for each plan and its filters, which a device may do at once.
+    fn conv2d_load_all(&self, plans: &mut [(&mut Self::Conv2dPlan, &Self::Buffer)]) -> Result<()> {
+        plans.iter_mut().try_for_each(|(plan, filters)| self.conv2d_load(plan, filters))
+    }
+
     /// `y = epilogue(x * w)` for `images` images.
     fn conv2d_fprop(
         &self,

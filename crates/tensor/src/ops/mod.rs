@@ -64,7 +64,10 @@ pub use lstm_cell::{
     lstm_cell, lstm_cell_backward,
 };
 pub use matmul::{Matmul, MatmulBackend, Operand, matmul, matmul_add};
-pub use optimizer::{OptimizedTensor, Optimizer, OptimizerBackend, OptimizerStep, UpdateRule};
+pub use optimizer::{
+    GradientPieces, OptimizedTensor, Optimizer, OptimizerBackend, OptimizerStep, StepSizes,
+    UpdateRule,
+};
 pub use pad::{Pad2d, Pad2dBackend, pad2d, pad2d_backward};
 pub use padding::Padding;
 pub use pool::{Pool2d, Pool2dBackend, Pooling, pool2d, pool2d_backward};

@@ -136,11 +136,19 @@ impl Conv2dBackend for Cuda {
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
-        let count = plan.geometry.filter_shape().count();
-        match &mut plan.kernels {
-            Kernels::Gemm(_, packed) => packed.load(self, filters, count),
-            Kernels::Direct(direct) => direct.load(self, filters),
+        self.conv2d_load_all(&mut [(plan, filters)])
+    }
+
+    fn conv2d_load_all(&self, plans: &mut [(&mut Conv2dPlan, &Buffer)]) -> Result<()> {
+        let mut packed = Vec::new();
+        for (plan, filters) in plans {
+            let count = plan.geometry.filter_shape().count();
+            match &mut plan.kernels {
+                Kernels::Gemm(_, of) => packed.push((of, filters.read(count))),
+                Kernels::Direct(direct) => direct.load(self, filters)?,
+            }
         }
+        pack::load(self, &mut packed)
     }
 
     fn conv2d_fprop(
