@@ -70,6 +70,7 @@ sources! {
     OPTIMIZER = "optimizer.cu",
     PAD = "pad.cu",
     POOL = "pool.cu",
+    SELECT = "select.cu",
     SOFTMAX = "softmax.cu",
 }
 

@@ -21,6 +21,7 @@ mod memory;
 mod optimizer;
 mod pad;
 mod pool;
+mod select;
 mod softmax;
 
 use nasrl_tensor::{Backend, DType, Memory, Result};
@@ -66,6 +67,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         optimizer,
         pad,
         pool,
+        select,
         softmax,
     ]
 }

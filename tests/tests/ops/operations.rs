@@ -21,4 +21,5 @@ mod memory;
 mod optimizer;
 mod pad;
 mod pool;
+mod select;
 mod softmax;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use nasrl_space::Image;
 use nasrl_tensor::ops::{
-    ChannelRange, CopyChannels, CrossEntropy, Dropout, Epilogue, GlobalAveragePool, ImageBatch,
-    ImageSource, Matmul, Operand, Rows, Sum, Upstream,
+    AugmentInputs, ChannelRange, CopyChannels, CrossEntropy, CrossEntropyInputs, Dropout, Epilogue,
+    GlobalAveragePool, ImageBatch, ImageSource, Matmul, Operand, Rows, Sum, Upstream,
 };
 use nasrl_tensor::{Backend, Result};
 
@@ -100,7 +100,8 @@ impl<B: Backend> Run<'_, B> {
                 let source = ImageSource::Batch;
                 let batch = ImageBatch { count: images, height, width, channels, source };
                 let augment = self.state.augment(mode);
-                on.augment(batch, &augment, input(0), input(1), output)
+                let inputs = AugmentInputs { images: input(0), indices: input(1), clock: None };
+                on.augment(batch, &augment, inputs, output)
             }
             Operation::Conv2d { filters, bias, relu } => {
                 let bias = bias.map(|bias| &parameters[bias.0].values);
@@ -176,7 +177,7 @@ impl<B: Backend> Run<'_, B> {
                     step: self.state.steps,
                     offset: (len / images * self.block.images.start) as u64,
                 };
-                on.dropout(&dropout, len, input(0), output)
+                on.dropout(&dropout, None, len, input(0), output)
             }
             Operation::Add if self.writes_over(step.inputs[0], step.output) => {
                 on.add_assign(len(), input(1), output)
@@ -223,8 +224,9 @@ impl<B: Backend> Run<'_, B> {
             sum: self.sum(),
         };
         let (logits, labels) = (self.read(logits), self.read(labels));
+        let inputs = CrossEntropyInputs { logits, labels, clock: None };
         let outcome =
-            self.backend.cross_entropy_with_gradient(&geometry, logits, labels, &mut sums, output);
+            self.backend.cross_entropy_with_gradient(&geometry, inputs, &mut sums, output);
         self.group.loss = Some(sums);
         outcome
     }

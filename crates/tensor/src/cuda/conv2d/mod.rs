@@ -197,7 +197,7 @@ impl Conv2dBackend for Cuda {
     ) -> Result<()> {
         let count = plan.geometry.filter_shape().count();
         let slices = plan.slices(images);
-        let mut partial = self.uninitialised(DType::F32, slices.count * count)?;
+        let mut partial = self.scratch(DType::F32, slices.count * count)?;
         self.conv2d_wgrad_pieces(plan, images, x, dy, &mut partial)?;
         direct::total(self, (&partial, slices), sum, (dw, count))
     }
