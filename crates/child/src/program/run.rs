@@ -15,12 +15,49 @@ use super::plan::{Plan, Slot};
 use super::state::{Group, State, TAKEN, Worker};
 use crate::schedule::Block;
 
+/// Where a batch comes from.
+pub(super) enum Feed<'a, B: Backend> {
+    /// The host, block by block.
+    Host(&'a Batch<'a>),
+    /// The device, which holds its dataset; it is one block.
+    Device(Here<'a, B>),
+}
+
+/// A batch that is on the device.
+pub(super) struct Here<'a, B: Backend> {
+    /// Those of the dataset.
+    pub(super) images: &'a B::Buffer,
+    /// Those of the batch.
+    pub(super) indices: &'a B::Buffer,
+    pub(super) labels: &'a B::Buffer,
+    /// What the number of the step is read from.
+    pub(super) clock: &'a B::Buffer,
+    pub(super) count: usize,
+}
+
+impl<B: Backend> Feed<'_, B> {
+    /// How many images the batch has.
+    pub(super) fn images(&self) -> usize {
+        match self {
+            Feed::Host(batch) => batch.indices.len(),
+            Feed::Device(here) => here.count,
+        }
+    }
+
+    fn clock(&self) -> Option<&B::Buffer> {
+        match self {
+            Feed::Host(_) => None,
+            Feed::Device(here) => Some(here.clock),
+        }
+    }
+}
+
 /// A block of images on its way through a stage.
 pub(super) struct Run<'a, B: Backend> {
     pub(super) backend: &'a B,
     pub(super) plan: &'a Plan,
     pub(super) state: &'a State<B>,
-    pub(super) batch: &'a Batch<'a>,
+    pub(super) feed: &'a Feed<'a, B>,
     pub(super) worker: &'a mut Worker<B>,
     pub(super) group: &'a mut Group<B>,
     pub(super) block: Block,
@@ -79,29 +116,23 @@ impl<B: Backend> Run<'_, B> {
         let len = || self.len(step.inputs[0]);
         let rows = |channels: usize| Rows { count: len() / channels, channels };
         match step.operation {
-            Operation::Images => {
-                let host = &mut self.worker.bytes;
-                host.clear();
-                for &index in &self.batch.indices[self.block.images.clone()] {
-                    host.extend_from_slice(self.batch.split.image(index as usize));
-                }
-                on.write(host, output)
-            }
-            Operation::Indices => on.write(&self.batch.indices[self.block.images.clone()], output),
-            Operation::Labels => {
-                let host = &mut self.worker.labels;
-                host.clear();
-                let labels = self.batch.split.labels();
-                let indices = &self.batch.indices[self.block.images.clone()];
-                host.extend(indices.iter().map(|&index| labels[index as usize]));
-                on.write(host, output)
+            Operation::Images | Operation::Indices | Operation::Labels => {
+                self.bring(step.operation, output)
             }
             Operation::Augment { image: Image { height, width, channels }, mode } => {
-                let source = ImageSource::Batch;
+                let (source, images_, indices) = match self.feed {
+                    Feed::Host(_) => (ImageSource::Batch, input(0), input(1)),
+                    Feed::Device(here) => (ImageSource::Dataset, here.images, here.indices),
+                };
                 let batch = ImageBatch { count: images, height, width, channels, source };
-                let augment = self.state.augment(mode);
-                let inputs = AugmentInputs { images: input(0), indices: input(1), clock: None };
-                on.augment(batch, &augment, inputs, output)
+                let augment = self.state.augment(mode, self.number());
+                let clock = self.feed.clock();
+                on.augment(
+                    batch,
+                    &augment,
+                    AugmentInputs { images: images_, indices, clock },
+                    output,
+                )
             }
             Operation::Conv2d { filters, bias, relu } => {
                 let bias = bias.map(|bias| &parameters[bias.0].values);
@@ -174,10 +205,10 @@ impl<B: Backend> Run<'_, B> {
                 let dropout = Dropout {
                     rate,
                     key: self.state.streams.dropout[stream],
-                    step: self.state.steps,
+                    step: self.number(),
                     offset: (len / images * self.block.images.start) as u64,
                 };
-                on.dropout(&dropout, None, len, input(0), output)
+                on.dropout(&dropout, self.feed.clock(), len, input(0), output)
             }
             Operation::Add if self.writes_over(step.inputs[0], step.output) => {
                 on.add_assign(len(), input(1), output)
@@ -213,6 +244,38 @@ impl<B: Backend> Run<'_, B> {
         }
     }
 
+    /// The number of the step, less what the clock counts.
+    fn number(&self) -> u64 {
+        match self.feed {
+            Feed::Host(_) => self.state.steps,
+            Feed::Device(_) => 0,
+        }
+    }
+
+    /// Copies the block's part of a batch from the host, if that is where it comes from.
+    fn bring(&mut self, part: Operation, output: &mut B::Buffer) -> Result<()> {
+        let Feed::Host(batch) = self.feed else { return Ok(()) };
+        let indices = &batch.indices[self.block.images.clone()];
+        match part {
+            Operation::Images => {
+                let host = &mut self.worker.bytes;
+                host.clear();
+                for &index in indices {
+                    host.extend_from_slice(batch.split.image(index as usize));
+                }
+                self.backend.write(host, output)
+            }
+            Operation::Labels => {
+                let host = &mut self.worker.labels;
+                host.clear();
+                let labels = batch.split.labels();
+                host.extend(indices.iter().map(|&index| labels[index as usize]));
+                self.backend.write(host, output)
+            }
+            _ => self.backend.write(indices, output),
+        }
+    }
+
     /// The loss of the block's images, added to that of the group, and its gradient.
     fn loss(&mut self, step: &Step, output: &mut B::Buffer) -> Result<()> {
         let mut sums = self.group.loss.take().expect(TAKEN);
@@ -220,11 +283,15 @@ impl<B: Backend> Run<'_, B> {
         let count = self.block.images.len();
         let geometry = CrossEntropy {
             rows: Rows { count, channels: self.len(logits) / count },
-            divisor: self.batch.indices.len() as f32,
+            divisor: self.feed.images() as f32,
             sum: self.sum(),
         };
-        let (logits, labels) = (self.read(logits), self.read(labels));
-        let inputs = CrossEntropyInputs { logits, labels, clock: None };
+        let labels = match self.feed {
+            Feed::Host(_) => self.read(labels),
+            Feed::Device(here) => here.labels,
+        };
+        let (logits, clock) = (self.read(logits), self.feed.clock());
+        let inputs = CrossEntropyInputs { logits, labels, clock };
         let outcome =
             self.backend.cross_entropy_with_gradient(&geometry, inputs, &mut sums, output);
         self.group.loss = Some(sums);

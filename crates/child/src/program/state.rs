@@ -103,10 +103,10 @@ impl<B: Backend> State<B> {
         Ok(())
     }
 
-    /// What becomes of images.
-    pub(super) fn augment(&self, mode: Mode) -> Augment {
+    /// What becomes of images in a step, which evaluation has none of.
+    pub(super) fn augment(&self, mode: Mode, step: u64) -> Augment {
         let draw = match mode {
-            Mode::Training => Some(Draw { key: self.streams.augmentation, step: self.steps }),
+            Mode::Training => Some(Draw { key: self.streams.augmentation, step }),
             Mode::Inference => None,
         };
         Augment { draw, ..self.input }
@@ -265,6 +265,6 @@ fn buffers<B: Backend>(on: &B, pool: &Pool) -> Result<Vec<Option<B::Buffer>>> {
     pool.buffers.iter().map(|room| on.zeros(room.dtype, room.elements).map(Some)).collect()
 }
 
-fn bytes<B: Backend>(buffer: &B::Buffer) -> usize {
+pub(super) fn bytes<B: Backend>(buffer: &B::Buffer) -> usize {
     B::capacity(buffer) * B::dtype(buffer).size()
 }
