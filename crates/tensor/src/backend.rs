@@ -57,6 +57,7 @@ pub trait Backend:
     + ops::CrossEntropyBackend
     + ops::DropoutBackend
     + ops::EmbeddingBackend
+    + ops::FusedConv2dBackend
     + ops::GlobalAveragePoolBackend
     + ops::LstmCellBackend
     + ops::MatmulBackend
@@ -83,6 +84,7 @@ impl<B> Backend for B where
         + ops::CrossEntropyBackend
         + ops::DropoutBackend
         + ops::EmbeddingBackend
+        + ops::FusedConv2dBackend
         + ops::GlobalAveragePoolBackend
         + ops::LstmCellBackend
         + ops::MatmulBackend
