@@ -99,6 +99,7 @@ pub trait Backend:
     + ops::CrossEntropyBackend
     + ops::DropoutBackend
     + ops::EmbeddingBackend
+    + ops::FusedConv2dBackend
     + ops::GlobalAveragePoolBackend
     + ops::LstmCellBackend
     + ops::MatmulBackend
@@ -128,6 +129,7 @@ impl<B> Backend for B where
         + ops::CrossEntropyBackend
         + ops::DropoutBackend
         + ops::EmbeddingBackend
+        + ops::FusedConv2dBackend
         + ops::GlobalAveragePoolBackend
         + ops::LstmCellBackend
         + ops::MatmulBackend

@@ -137,7 +137,7 @@ impl<'a> Lowerer<'a> {
             Held::BatchNorm(norm) => {
                 let channels = node.shape.channels;
                 if self.mode == Mode::Training {
-                    let statistics = per_channel(channels);
+                    let statistics = per_channel(3, channels);
                     let operation = Operation::BatchNormMoments { channels };
                     let moments = self.listing.push(operation, &[x], statistics);
                     self.reduce(Statistic::Normalizer, norm, moments);
@@ -230,9 +230,9 @@ fn one_each() -> Value {
     Value { extent: Extent::Image(1), dtype: DType::U32 }
 }
 
-/// Two f32 values a channel for a block of images.
-pub(super) fn per_channel(channels: usize) -> Value {
-    Value { extent: Extent::Block(2 * channels), dtype: DType::F32 }
+/// So many f32 values a channel for a block of images.
+pub(super) fn per_channel(values: usize, channels: usize) -> Value {
+    Value { extent: Extent::Block(values * channels), dtype: DType::F32 }
 }
 
 /// The geometry of a pooling of an image.

@@ -208,18 +208,16 @@ impl<B: Backend> Norm<B> {
         parameters: &B::Buffer,
     ) -> Result<()> {
         let Norm { constants, pixels, running, normalizer, coefficients, gradients, .. } = self;
-        let rows = |images: usize| images * *pixels;
+        let parts: Vec<ops::Parts<'_, B>> =
+            blocks.iter().map(|&(buffer, _)| ops::Parts { count: 1, buffer }).collect();
         match statistic {
             Statistic::Normalizer => {
-                let moments = |&(buffer, images)| ops::Moments { rows: rows(images), buffer };
-                let moments: Vec<ops::Moments<'_, B>> = blocks.iter().map(moments).collect();
-                on.batch_norm_normalizer(constants, &moments, parameters, running, normalizer)
+                on.batch_norm_normalizer(constants, &parts, parameters, running, normalizer)
             }
             Statistic::Coefficients => {
-                let count = rows(blocks.iter().map(|(_, images)| images).sum());
-                let rows = ops::Rows { count, channels: constants.channels };
-                let sums: Vec<&B::Buffer> = blocks.iter().map(|(buffer, _)| *buffer).collect();
-                on.batch_norm_coefficients(rows, &sums, normalizer, gradients, coefficients)
+                let images: usize = blocks.iter().map(|(_, images)| images).sum();
+                let rows = ops::Rows { count: images * *pixels, channels: constants.channels };
+                on.batch_norm_coefficients(rows, &parts, normalizer, gradients, coefficients)
             }
         }
     }

@@ -8,6 +8,7 @@ mod border;
 mod depthwise;
 mod dgrad;
 mod fprop;
+mod fused;
 mod output;
 mod pack;
 mod wgrad;
@@ -62,11 +63,9 @@ impl Conv2dBackend for Cpu {
         match self.conv2d_tables(geometry, dtype).kernels {
             Kernels::Full(full) => {
                 let passes = [full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()];
-                Conv2dMemory {
-                    plan: passes.iter().map(|pass| pass.plan).sum(),
-                    scratch: passes.iter().map(|pass| pass.scratch).max().unwrap_or(0),
-                    pieces: 1,
-                }
+                let plan = passes.iter().map(|pass| pass.plan).sum();
+                let scratch = passes.iter().map(|pass| pass.scratch).max().unwrap_or(0);
+                Conv2dMemory::undivided(plan, scratch)
             }
             Kernels::Depthwise(depthwise) => depthwise.memory(),
         }
