@@ -51,9 +51,9 @@ pub use clip::{ClipBackend, clip_global_norm};
 pub use concat::{ChannelRange, ConcatBackend, CopyChannels, concat, concat_backward};
 pub(crate) use conv2d::InSteps;
 pub use conv2d::{
-    Connection, Conv2d, Conv2dBackend, Conv2dMemory, Conv2dParts, Epilogue, FilterGradients,
-    FusedConv2dBackend, GradientForm, Normalised, Output, OutputGradient, Producer, Segment,
-    SegmentMut, Sums, Through, conv2d, conv2d_dgrad, conv2d_wgrad,
+    Connection, Conv2d, Conv2dBackend, Conv2dFusion, Conv2dMemory, Conv2dParts, Epilogue,
+    FilterGradients, FusedConv2dBackend, GradientForm, Normalised, Output, OutputGradient,
+    Producer, Segment, SegmentMut, Sums, Through, conv2d, conv2d_dgrad, conv2d_wgrad,
 };
 pub use cross_entropy::{
     CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, cross_entropy,

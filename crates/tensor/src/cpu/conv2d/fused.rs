@@ -1,14 +1,18 @@
 //! Fused convolutions as the operations that they consist of.
 
 use super::Conv2dPlan;
-use crate::Result;
 use crate::cpu::Cpu;
 use crate::ops::{
-    Conv2dParts, Epilogue, FilterGradients, FusedConv2dBackend, InSteps, Output, OutputGradient,
-    Segment, SegmentMut,
+    Conv2d, Conv2dFusion, Conv2dParts, Epilogue, FilterGradients, FusedConv2dBackend, InSteps,
+    Output, OutputGradient, Segment, SegmentMut,
 };
+use crate::{DType, Result};
 
 impl FusedConv2dBackend for Cpu {
+    fn conv2d_fusion(&self, _: &Conv2d, _: DType) -> Option<Conv2dFusion> {
+        None
+    }
+
     fn conv2d_parts(&self, _: &Conv2dPlan, _: usize) -> Conv2dParts {
         Conv2dParts { moments: 1, sums: 1 }
     }

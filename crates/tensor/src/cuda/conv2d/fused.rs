@@ -2,17 +2,24 @@
 
 use super::gather::{self, Gather};
 use super::pack::Packed;
-use super::segments::{Operands, Source};
+use super::segments::{self, Operands, Source};
+use super::tiling::CHUNK;
 use super::wgrad;
-use super::{Conv2dPlan, Gemm, Kernels, direct};
+use super::{Conv2dAlgorithm, Conv2dPlan, Gemm, Kernels, direct};
 use crate::cuda::{Buffer, Cuda};
 use crate::ops::{
-    Conv2dParts, Epilogue, FilterGradients, FusedConv2dBackend, GradientForm, InSteps, Output,
-    OutputGradient, Segment, SegmentMut,
+    Conv2d, Conv2dFusion, Conv2dParts, Epilogue, FilterGradients, FusedConv2dBackend, GradientForm,
+    InSteps, Output, OutputGradient, Segment, SegmentMut,
 };
 use crate::{DType, Result};
 
 impl FusedConv2dBackend for Cuda {
+    fn conv2d_fusion(&self, geometry: &Conv2d, dtype: DType) -> Option<Conv2dFusion> {
+        let gemm = Gemm::of(geometry, dtype, Conv2dAlgorithm::default()).ok().flatten()?;
+        let (channels, segments) = (CHUNK / dtype.size(), segments::MOST);
+        gemm.fuses().then_some(Conv2dFusion { channels, segments })
+    }
+
     fn conv2d_parts(&self, plan: &Conv2dPlan, images: usize) -> Conv2dParts {
         match &plan.kernels {
             Kernels::Gemm(gemm, _) => gemm.parts(images),
@@ -83,10 +90,10 @@ impl FusedConv2dBackend for Cuda {
         };
         let (count, filters) = (plan.geometry.filter_shape().count(), plan.geometry.filters);
         let slices = plan.slices(images);
-        let mut of_filters = self.uninitialised(DType::F32, slices.count * count)?;
-        let of_bias = bias.as_ref().map(|_| self.uninitialised(DType::F32, slices.count * filters));
+        let mut of_filters = self.scratch(DType::F32, slices.count * count)?;
+        let of_bias = bias.as_ref().map(|_| self.scratch(DType::F32, slices.count * filters));
         let mut of_bias = of_bias.transpose()?;
-        self.pieces(plan, images, (x, dy), (&mut of_filters, of_bias.as_mut()))?;
+        self.pieces(plan, images, (x, dy), (&mut of_filters, of_bias.as_deref_mut()))?;
         direct::total(self, (&of_filters, slices), sum, (dw, count))?;
         match bias.zip(of_bias) {
             Some((bias, pieces)) => direct::total(self, (&pieces, slices), sum, (bias, filters)),

@@ -11,7 +11,7 @@ use crate::ops::{
 use crate::{DType, Error, Result};
 
 /// Most segments of a list.
-const MOST: usize = 24;
+pub(super) const MOST: usize = 24;
 
 /// A segment of `source.cuh`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]

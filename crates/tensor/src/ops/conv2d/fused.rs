@@ -7,7 +7,7 @@ use crate::ops::{
     Activation, ActivationBackend, BatchNormBackend, BiasBackend, ChannelRange, ConcatBackend,
     CopyChannels, Rows, Sum, Upstream,
 };
-use crate::{Memory, Result};
+use crate::{DType, Memory, Result};
 
 /// Neighbouring channels of a convolution's input, `[n, height, width, channels]` of the plan's
 /// dtype. Those of all segments together are the input's.
@@ -122,6 +122,15 @@ pub enum GradientForm {
     Pieces,
 }
 
+/// What a device has kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dFusion {
+    /// What the channels of a segment are to be a multiple of.
+    pub channels: usize,
+    /// Most segments of an input.
+    pub segments: usize,
+}
+
 /// How many parts statistics come in, at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dParts {
@@ -137,6 +146,10 @@ pub struct Conv2dParts {
 /// is not stored here, other orders of summation in the statistics alone. What a device has no
 /// kernel for, it computes by just those operations, in scratch.
 pub trait FusedConv2dBackend: Conv2dBackend {
+    /// What the device has kernels for, with no activation or relu; `None` if it computes these
+    /// convolutions by one operation after another, so that nothing is gained.
+    fn conv2d_fusion(&self, geometry: &Conv2d, dtype: DType) -> Option<Conv2dFusion>;
+
     /// How many parts the statistics of so many images come in.
     fn conv2d_parts(&self, plan: &Self::Conv2dPlan, images: usize) -> Conv2dParts;
 

@@ -2,8 +2,8 @@ mod fused;
 
 pub(crate) use fused::InSteps;
 pub use fused::{
-    Conv2dParts, FilterGradients, FusedConv2dBackend, GradientForm, Normalised, Output,
-    OutputGradient, Producer, Segment, SegmentMut, Sums, Through,
+    Conv2dFusion, Conv2dParts, FilterGradients, FusedConv2dBackend, GradientForm, Normalised,
+    Output, OutputGradient, Producer, Segment, SegmentMut, Sums, Through,
 };
 
 use super::{Padding, Sum, check};
