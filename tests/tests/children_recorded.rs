@@ -153,7 +153,7 @@ fn a_replayed_training_has_the_bits_of_its_single_steps() {
 }
 
 /// How often the driver is called meanwhile, and the kernels that ran.
-fn counted(work: impl FnOnce()) -> (BTreeMap<&'static str, u64>, usize) {
+fn counted(work: impl FnOnce()) -> (BTreeMap<&'static str, u64>, Vec<String>) {
     let before = emulator().calls();
     emulator().clear_launches();
     work();
@@ -162,11 +162,11 @@ fn counted(work: impl FnOnce()) -> (BTreeMap<&'static str, u64>, usize) {
         *count -= before.get(function).copied().unwrap_or(0);
     }
     calls.retain(|_, count| *count > 0);
-    (calls, emulator().launches().len())
+    (calls, emulator().launches().into_iter().map(|launch| launch.kernel).collect())
 }
 
-/// Kernels of a training step of the reference's best child, in 16-bit numbers.
-const LAUNCHES: usize = 36;
+/// Kernels of a training step of the reference's best child, in 16-bit numbers, at most.
+const LAUNCHES: usize = 33;
 
 #[test]
 fn within_a_pass_the_host_only_launches_recordings() {
@@ -207,8 +207,9 @@ fn within_a_pass_the_host_only_launches_recordings() {
         assert!(surplus.is_empty(), "{surplus:?}");
         if !measured {
             assert_eq!(calls_of("cuLaunchKernel"), 0);
-            assert_eq!(launches % 33, 0);
-            assert_eq!(launches / 33, LAUNCHES, "kernels of a step");
+            let step = &launches[..launches.len() / 33];
+            assert!(launches.chunks(step.len()).all(|other| other == step), "not all are alike");
+            assert!(step.len() <= LAUNCHES, "{} kernels: {step:?}", step.len());
         }
     }
 }
