@@ -4,7 +4,7 @@ use nasrl_cuda_emulator::{Error, Options, install};
 use nasrl_tensor::Cuda;
 use nasrl_tensor::cuda::{CudaOptions, KernelCache, Launches};
 
-/// The emulated GPU of this process, or nothing, which it says once, on a machine that the emulator
+/// A stream of its own on the emulated GPU of this process, or nothing, which it says once, on a machine that the emulator
 /// is not for. Launches are awaited, so that an error names its kernel.
 ///
 /// # Panics
@@ -20,7 +20,8 @@ pub fn emulated() -> Vec<Cuda> {
 /// As [`emulated`].
 pub fn emulated_as(options: &Options) -> Vec<Cuda> {
     static GPU: OnceLock<Option<Cuda>> = OnceLock::new();
-    GPU.get_or_init(|| first(options)).iter().cloned().collect()
+    let stream = |gpu: &Cuda| gpu.new_stream().expect("a stream of an emulated GPU");
+    GPU.get_or_init(|| first(options)).iter().map(stream).collect()
 }
 
 #[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]

@@ -137,7 +137,8 @@ impl<B: Backend> Run<'_, B> {
                         let (images, indices) = (input(0), input(1));
                         (ImageSource::Batch, AugmentInputs { images, indices, clock })
                     }
-                    Feed::Device(&Here { images, indices, .. }) => {
+                    Feed::Device(here) => {
+                        let (images, indices) = (here.images, here.indices);
                         (ImageSource::Dataset, AugmentInputs { images, indices, clock })
                     }
                 };

@@ -9,7 +9,6 @@ use super::ir::{Mode, Reduction, Statistic};
 use super::parameters::{self, NormId, Parameter, ParameterId};
 use super::plan::{Pool, Slots};
 use crate::recipe;
-use crate::schedule::Schedule;
 
 /// Elements of a group's loss: the sum of the images' losses and the number of correct answers.
 pub(super) const LOSS_SUMS: usize = 2;

@@ -8,7 +8,7 @@ use crate::ops::{
     self, Activation, Conv2dParts, Normalised, OutputGradient, Producer, SegmentMut, Sum, Sums,
     Through,
 };
-use crate::{DType, Error, Result};
+use crate::{DType, Result};
 
 /// Most segments of a list.
 pub(super) const MOST: usize = 24;
@@ -191,12 +191,7 @@ impl Operands<'_> {
 
     /// Where a buffer is, for a geometry: what a launch checks of its arguments is checked here.
     fn pointer(&self, argument: Argument<'_>, expected: DType) -> Result<u64> {
-        self.on.check_stream(argument.stream)?;
-        if argument.dtype != expected {
-            let expected = "the plan's dtype, and f32 statistics";
-            return Err(Error::DType { op: super::window::OP, found: argument.dtype, expected });
-        }
-        Ok(argument.pointer)
+        self.on.address(argument, expected)
     }
 }
 
