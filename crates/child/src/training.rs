@@ -22,14 +22,15 @@ pub struct Training<'a> {
     pub threads: usize,
     /// How a batch is cut, threads included, if not as [`Schedule::cpu`] does.
     pub schedule: Option<Schedule>,
-    /// Ends the training with [`TrainError::Cancelled`] at its next step once it is true.
+    /// Ends the training with [`TrainError::Cancelled`](crate::TrainError::Cancelled) once it is true: at its next step, on a
+    /// device that steps are asked of ahead within some hundred.
     pub cancel: Option<&'a AtomicBool>,
     /// Is told of every epoch as it ends.
     pub on_epoch: Option<&'a mut dyn FnMut(&Epoch)>,
     /// What to go on from instead of starting; the rest is then, bit for bit, as it would have been.
     pub resume: Option<&'a Checkpoint>,
     /// Is given where the training stands after every epoch but the last, and may end it there
-    /// with [`TrainError::Cancelled`].
+    /// with [`TrainError::Cancelled`](crate::TrainError::Cancelled).
     pub on_checkpoint: Option<&'a mut OnCheckpoint<'a>>,
     /// What to start from instead of random weights.
     pub weights: Option<&'a Weights>,

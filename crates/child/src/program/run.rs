@@ -120,19 +120,20 @@ impl<B: Backend> Run<'_, B> {
                 self.bring(step.operation, output)
             }
             Operation::Augment { image: Image { height, width, channels }, mode } => {
-                let (source, images_, indices) = match self.feed {
-                    Feed::Host(_) => (ImageSource::Batch, input(0), input(1)),
-                    Feed::Device(here) => (ImageSource::Dataset, here.images, here.indices),
+                let clock = self.feed.clock();
+                let (source, inputs) = match self.feed {
+                    Feed::Host(_) => {
+                        let (images, indices) = (input(0), input(1));
+                        (ImageSource::Batch, AugmentInputs { images, indices, clock })
+                    }
+                    Feed::Device(here) => {
+                        let Here { images, indices, .. } = *here;
+                        (ImageSource::Dataset, AugmentInputs { images, indices, clock })
+                    }
                 };
                 let batch = ImageBatch { count: images, height, width, channels, source };
                 let augment = self.state.augment(mode, self.number());
-                let clock = self.feed.clock();
-                on.augment(
-                    batch,
-                    &augment,
-                    AugmentInputs { images: images_, indices, clock },
-                    output,
-                )
+                on.augment(batch, &augment, inputs, output)
             }
             Operation::Conv2d { filters, bias, relu } => {
                 let bias = bias.map(|bias| &parameters[bias.0].values);

@@ -93,6 +93,9 @@ pub struct OptimizedTensor<'a, T> {
 /// Optimizers on a device, in place on f32 parameters.
 pub trait OptimizerBackend: Memory {
     /// Changes the parameters of all tensors and their state.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] from a device that takes no gradient of so many parts: each takes 480.
     fn optimizer_steps(
         &self,
         step: &OptimizerStep<'_, Self>,
