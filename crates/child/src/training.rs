@@ -36,7 +36,7 @@ pub struct Training<'a> {
     pub weights: Option<&'a Weights>,
     /// Ends the training after so many steps.
     pub steps: Option<u64>,
-    /// Every how many steps [`Trained::losses`] notes the loss; 0 for never.
+    /// Every how many steps [`Trained::losses`](crate::Trained::losses) notes the loss; 0 for never.
     pub log_every: u64,
     /// Whether test images are looked at.
     pub test: Test,

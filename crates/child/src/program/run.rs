@@ -138,7 +138,7 @@ impl<B: Backend> Run<'_, B> {
                         (ImageSource::Batch, AugmentInputs { images, indices, clock })
                     }
                     Feed::Device(here) => {
-                        let (images, indices) = (here.images, here.indices);
+                        let Here { images, indices, .. } = *here;
                         (ImageSource::Dataset, AugmentInputs { images, indices, clock })
                     }
                 };
