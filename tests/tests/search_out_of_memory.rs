@@ -8,7 +8,7 @@ mod tiny_search;
 use nasrl_cuda_emulator::{Emulator, Options, install};
 use nasrl_search::run::RunRecord;
 use nasrl_search::{Failure, Status};
-use nasrl_tensor::{Cuda, Memory};
+use nasrl_tensor::Cuda;
 
 const MEMORY: usize = 24 << 20;
 

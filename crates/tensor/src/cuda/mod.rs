@@ -46,6 +46,7 @@ mod product;
 mod rows;
 mod softmax;
 mod survey;
+mod wheel;
 
 use std::sync::Arc;
 use std::{env, fmt};
@@ -60,7 +61,7 @@ pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 pub use launch::Grid;
-pub use survey::{Gpu, Survey};
+pub use survey::{FoundNvrtc, Gpu, KernelsOnDisk, Survey};
 
 use crate::error::MemoryState;
 use crate::{Error, Result};
