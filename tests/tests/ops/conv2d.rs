@@ -5,7 +5,7 @@ use nasrl_tensor::ops::{
     Connection, Conv2d, Conv2dBackend, Epilogue, Padding, Sum, conv2d, conv2d_dgrad, conv2d_wgrad,
 };
 use nasrl_tensor::{DType, Error, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal};
+use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, rounded};
 
 use crate::{Device, alike, backends};
 
@@ -207,6 +207,28 @@ fn random_values_are_within_the_error_of_their_sums() {
                 assert_close(&what("dgrad"), &found.dx, &expected.dx, dx);
                 let dw = Tolerance::sum(DType::F32, pixels);
                 assert_close(&what("wgrad"), &found.dw, &expected.dw, dw);
+            }
+        }
+    }
+}
+
+/// Filters are multiplied as values of the activations' type, whatever a processor computes in.
+#[test]
+fn filters_are_rounded_to_the_type_of_activations() {
+    for geometry in catalogue() {
+        let exact = Problem::uniform(2, geometry);
+        let drawn = Inputs::new(14).uniform(exact.w.len());
+        for dtype in FLOATS {
+            let values = rounded(dtype, &drawn).into_iter().map(|value| value as f32).collect();
+            let [as_drawn, as_rounded] = [&drawn, &values].map(|w: &Vec<f32>| {
+                let Problem { images, geometry, ref x, ref dy, .. } = exact;
+                Problem { images, geometry, x: x.clone(), w: w.clone(), dy: dy.clone() }
+            });
+            for backend in backends() {
+                let [found, expected] = [&as_drawn, &as_rounded].map(|it| it.run(&backend, dtype));
+                let what = format!("{dtype} on {} of {geometry:?}", backend.name());
+                assert!(found.y == expected.y, "fprop {what}");
+                assert!(found.dx == expected.dx, "dgrad {what}");
             }
         }
     }

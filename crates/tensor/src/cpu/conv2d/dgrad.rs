@@ -105,9 +105,9 @@ impl Dgrad {
         Conv2dMemory::undivided(plan, self.dy.scratch())
     }
 
-    pub(super) fn load(&mut self, filters: &[f32]) {
+    pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {
         for phase in &mut self.phases {
-            phase.filters.load(filters);
+            phase.filters.load::<T>(filters);
         }
     }
 

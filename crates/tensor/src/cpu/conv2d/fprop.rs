@@ -65,8 +65,8 @@ impl Fprop {
         Conv2dMemory::undivided(tables + self.filters.bytes(), self.x.scratch())
     }
 
-    pub(super) fn load(&mut self, filters: &[f32]) {
-        self.filters.load(filters);
+    pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {
+        self.filters.load::<T>(filters);
     }
 
     /// One image.

@@ -29,6 +29,7 @@ const WGRAD_BLOCK: usize = 16;
 /// A convolution that is ready to run on a CPU: tables of offsets and packed filters.
 pub struct Conv2dPlan {
     geometry: Conv2d,
+    dtype: DType,
     engine: Engine,
     kernels: Kernels,
 }
@@ -73,13 +74,13 @@ impl Conv2dBackend for Cpu {
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
         let filters = &filters.slice::<f32>()[..plan.geometry.filter_shape().count()];
-        match &mut plan.kernels {
+        with_float!("conv2d_load", plan, T => match &mut plan.kernels {
             Kernels::Full(full) => {
-                full.fprop.load(filters);
-                full.dgrad.load(filters);
+                full.fprop.load::<T>(filters);
+                full.dgrad.load::<T>(filters);
             }
-            Kernels::Depthwise(depthwise) => depthwise.load(filters),
-        }
+            Kernels::Depthwise(depthwise) => depthwise.load::<T>(filters),
+        });
         Ok(())
     }
 
@@ -183,7 +184,13 @@ impl Cpu {
             Connection::Full => Engine::new(self.isa, dtype),
             Connection::Depthwise => Engine::new(self.isa, DType::F32),
         };
-        Conv2dPlan { geometry: *geometry, engine, kernels }
+        Conv2dPlan { geometry: *geometry, dtype, engine, kernels }
+    }
+}
+
+impl Conv2dPlan {
+    fn dtype(&self) -> DType {
+        self.dtype
     }
 }
 
