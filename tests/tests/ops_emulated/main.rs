@@ -15,9 +15,11 @@ use nasrl_tensor::Cuda;
 /// What the backends of this program are.
 type Device = Cuda;
 
-/// The emulated GPU.
+/// The emulated GPU, which executes every launch in two more orders of blocks and threads.
+const OPTIONS: fn() -> Options = || Options { repeats: 2, ..Options::default() };
+
 fn backends() -> Vec<Device> {
-    nasrl_tests::emulated_as(&Options::default())
+    nasrl_tests::emulated_as(&OPTIONS())
 }
 
 /// Two streams of the emulated GPU, which give the same bits.

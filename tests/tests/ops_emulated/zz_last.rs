@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 
-use nasrl_cuda_emulator::{Options, install};
+use nasrl_cuda_emulator::install;
 use nasrl_kernels::SOURCES;
 
 #[test]
@@ -11,7 +11,7 @@ fn every_kernel_was_executed() {
     if env::var_os("NASRL_EVERY_KERNEL").is_none_or(|value| value != "1") {
         return;
     }
-    let kernels = install(&Options::default()).unwrap().kernels();
+    let kernels = install(&super::OPTIONS()).unwrap().kernels();
     let idle: Vec<_> = kernels.iter().filter(|kernel| kernel.executed == 0).collect();
     assert!(idle.is_empty(), "{idle:?}");
     let compiled: BTreeSet<&str> = kernels.iter().map(|kernel| kernel.module.as_str()).collect();
