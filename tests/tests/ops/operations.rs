@@ -11,6 +11,7 @@ mod categorical;
 mod clip;
 mod concat;
 pub(crate) mod conv2d;
+mod conv2d_fused;
 mod cross_entropy;
 mod dropout;
 mod embedding;
