@@ -1,7 +1,7 @@
 //! A program before any of its memory is allocated.
 
 use nasrl_space::Graph;
-use nasrl_tensor::ops::Conv2dMemory;
+use nasrl_tensor::ops::{Conv2d, Conv2dMemory};
 use nasrl_tensor::{Backend, DType};
 
 use super::fold::Foldings;
@@ -51,7 +51,8 @@ impl Blueprint {
             let device = on.conv2d_fusion(geometry, dtype)?;
             let parts = on.conv2d_memory(geometry, dtype, schedule.block).parts;
             let pixels = geometry.input.iter().product();
-            Some(Folding { device, parts, pixels, channels: geometry.channels })
+            let Conv2d { channels, filters, .. } = *geometry;
+            Some(Folding { device, parts, pixels, channels, filters })
         };
         let foldings: Foldings = parameters.trained.iter().map(foldings).collect();
         let listing = |mode| Lowerer::new(graph, &parameters, lowering, mode, dtype).run(&foldings);

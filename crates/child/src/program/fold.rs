@@ -74,7 +74,7 @@ impl Folder<'_> {
         let step = self.listing.steps[index].clone();
         let (x, dy) = (step.inputs[0], step.inputs[1]);
         let (segments, mut inputs) = self.segments(x, folding);
-        let through = self.through(dy, &mut inputs);
+        let through = self.through(dy, folding, &mut inputs);
         let mut outputs = step.outputs;
         // The lowering leaves a convolution's two gradients side by side.
         let before = index.checked_sub(1).filter(|&before| {
@@ -98,12 +98,14 @@ impl Folder<'_> {
             Some(slices) if folding.takes(slices.iter().map(|(channels, _)| *channels)) => slices,
             _ => vec![(folding.channels, dx)],
         };
+        // Other numbers of channels are written as they are.
+        let whole_vectors = folding.takes(targets.iter().map(|(channels, _)| *channels));
         let mut inputs = Vec::new();
-        let through = self.through(step.inputs[0], &mut inputs);
+        let through = self.through(step.inputs[0], folding, &mut inputs);
         let (mut outputs, mut all_sums, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for (channels, target) in targets {
             let slice = self.made_by(target).filter(|&made| made != index);
-            let (target, before) = match self.added_to(target) {
+            let (target, before) = match self.added_to(target).filter(|_| whole_vectors) {
                 Some((add, before, sum)) => {
                     self.gone[add] = true;
                     (sum, Some(before))
@@ -117,7 +119,7 @@ impl Folder<'_> {
             let sums = self.only(|of| {
                 let sums = matches!(of.operation, Operation::BatchNormSums { .. });
                 let folds = of.operation.normed().is_some_and(Normed::folds);
-                sums && folds && of.inputs[1] == target
+                whole_vectors && sums && folds && of.inputs[1] == target
             });
             let producer = match (mask, sums) {
                 (Some(mask), _) => {
@@ -155,8 +157,11 @@ impl Folder<'_> {
             _ => &whole,
         };
         let channels = |value: &ValueId| self.listing.value(*value).of_image() / folding.pixels;
-        let fits = folding.takes(concat.inputs.iter().map(channels));
-        let concat = if fits { concat } else { &whole };
+        let all = |step: &Step| folding.takes(step.inputs.iter().map(channels));
+        let concat = if all(concat) { concat } else { &whole };
+        if !all(concat) {
+            return (vec![Read { channels: folding.channels, norm: None }], vec![x]);
+        }
         let mut segments = Vec::new();
         let mut inputs = Vec::new();
         for &value in &concat.inputs {
@@ -175,10 +180,11 @@ impl Folder<'_> {
 
     /// The batch normalisation that a gradient came through; appends what it is computed from, or
     /// the gradient itself.
-    fn through(&self, dy: ValueId, inputs: &mut Vec<ValueId>) -> Option<Normed> {
+    fn through(&self, dy: ValueId, folding: Folding, inputs: &mut Vec<ValueId>) -> Option<Normed> {
         match self.maker(dy) {
             Some(step)
-                if matches!(step.operation, Operation::BatchNormBackward { .. })
+                if folding.takes([folding.filters].into_iter())
+                    && matches!(step.operation, Operation::BatchNormBackward { .. })
                     && step.operation.normed().is_some_and(Normed::folds) =>
             {
                 inputs.extend([step.inputs[1], step.inputs[0]]);

@@ -180,6 +180,8 @@ pub(super) struct Folding {
     /// Pixels and channels of the input.
     pub(super) pixels: usize,
     pub(super) channels: usize,
+    /// Channels of the output.
+    pub(super) filters: usize,
 }
 
 /// What happens once a value was computed for all blocks of the batch: it is combined to a
