@@ -53,19 +53,6 @@ DEV Span outputs_of(const Pool& g, int axis, u32 pixel) {
 
 DEV bool is_nan(f32 x) { return x != x; }
 
-// Division by the pixels of a window, many times: rounded correctly but for subnormal quotients
-// (P. W. Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor",
-// IBM J. Res. Dev. 34, 1990), and without the call that a division is on a GPU.
-struct Pixels {
-    f32 count, reciprocal;
-
-    DEV explicit Pixels(u32 pixels) : count((f32)pixels), reciprocal(1.0f / (f32)pixels) {}
-    DEV f32 share(f32 x) const {
-        f32 near = x * reciprocal;
-        return fabsf(near) < INFINITY_F32 ? fmaf(fmaf(-near, count, x), reciprocal, near) : near;
-    }
-};
-
 template <int N, class T> DEV void pool(const T* x, T* y, const Pool& g) {
     u32 lanes = g.channels / N, place = place_in_image();
     if (place >= g.output[0] * g.output[1] * lanes) return;
@@ -90,9 +77,9 @@ template <int N, class T> DEV void pool(const T* x, T* y, const Pool& g) {
             }
         }
         if (g.pooling == AVERAGE) {
-            Pixels pixels(rows.count() * columns.count());
+            f32 count = (f32)(rows.count() * columns.count());
 #pragma unroll
-            for (int i = 0; i < N; ++i) result.at[i] = pixels.share(result.at[i]);
+            for (int i = 0; i < N; ++i) result.at[i] /= count;
         }
         store<N>(y + (image * g.output[0] * g.output[1] * lanes + place) * N, result);
     });
@@ -125,8 +112,7 @@ DEV void add_to_maximum(const T* from, const Pool& g, Span rows, Span columns, u
     }
 }
 
-template <Pooling POOLING, int N, class T>
-DEV void pool_backward(const T* x, const T* dy, T* dx, const Pool& g) {
+template <int N, class T> DEV void pool_backward(const T* x, const T* dy, T* dx, const Pool& g) {
     u32 lanes = g.channels / N, place = place_in_image();
     if (place >= g.input[0] * g.input[1] * lanes) return;
     u32 pixel = place / lanes, channel = place % lanes * N;
@@ -141,12 +127,12 @@ DEV void pool_backward(const T* x, const T* dy, T* dx, const Pool& g) {
             for (u32 q = across.begin; q < across.end; ++q) {
                 Span columns = Span::of(g, 1, q);
                 Vector<N> of_window = load<N>(gradient + (p * g.output[1] + q) * g.channels);
-                if constexpr (POOLING == MAX) {
+                if (g.pooling == MAX) {
                     add_to_maximum(from, g, rows, columns, pixel, of_window, sums);
                 } else {
-                    Pixels pixels(rows.count() * columns.count());
+                    f32 count = (f32)(rows.count() * columns.count());
 #pragma unroll
-                    for (int i = 0; i < N; ++i) sums.at[i] += pixels.share(of_window.at[i]);
+                    for (int i = 0; i < N; ++i) sums.at[i] += of_window.at[i] / count;
                 }
             }
         }
@@ -159,13 +145,9 @@ DEV void pool_backward(const T* x, const T* dy, T* dx, const Pool& g) {
         pool_##SUFFIX##_##T(const T* x, T* y, Pool g) {                               \
         pool<N>(x, y, g);                                                             \
     }                                                                                 \
-    extern "C" __global__ void __launch_bounds__(256)                                 \
+    extern "C" __global__ void __launch_bounds__(256, 3)                              \
         pool_backward_##SUFFIX##_##T(const T* x, const T* dy, T* dx, Pool g) {        \
-        if (g.pooling == MAX) {                                                       \
-            pool_backward<MAX, N>(x, dy, dx, g);                                      \
-        } else {                                                                      \
-            pool_backward<AVERAGE, N>(x, dy, dx, g);                                  \
-        }                                                                             \
+        pool_backward<N>(x, dy, dx, g);                                               \
     }
 #define POOL_OF_ANY(T) POOL(one, 1, T) POOL(eight, 8, T)
 EACH_FLOAT(POOL_OF_ANY)
