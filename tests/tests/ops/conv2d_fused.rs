@@ -57,7 +57,7 @@ fn norm_of(segment: usize) -> Option<Option<Activation>> {
 
 /// Whether the gradient of a segment is added to what is there.
 fn sum_of(segment: usize) -> Sum {
-    if segment % 2 == 0 { Sum::Store } else { Sum::Add }
+    if segment.is_multiple_of(2) { Sum::Store } else { Sum::Add }
 }
 
 /// Values in f32 from which buffers of any dtype are made.
