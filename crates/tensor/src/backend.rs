@@ -51,6 +51,7 @@ pub trait Backend:
     + ops::BernoulliBackend
     + ops::BiasBackend
     + ops::CategoricalBackend
+    + ops::ClassifierBackend
     + ops::ClipBackend
     + ops::ConcatBackend
     + ops::Conv2dBackend
@@ -77,6 +78,7 @@ impl<B> Backend for B where
         + ops::BernoulliBackend
         + ops::BiasBackend
         + ops::CategoricalBackend
+        + ops::ClassifierBackend
         + ops::ClipBackend
         + ops::ConcatBackend
         + ops::Conv2dBackend

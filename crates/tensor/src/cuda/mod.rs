@@ -15,6 +15,7 @@ mod bias;
 mod buffer;
 mod cache;
 mod categorical;
+mod classifier;
 mod clip;
 mod columns;
 mod compiler;
@@ -46,6 +47,7 @@ mod product;
 mod rows;
 mod softmax;
 mod survey;
+mod ticket;
 
 use std::fmt;
 use std::sync::Arc;
@@ -66,6 +68,7 @@ use crate::error::MemoryState;
 use crate::{Error, Result};
 use device::Device;
 use driver::During;
+use ticket::Ticket;
 
 /// A stream of work on a GPU.
 ///
@@ -77,6 +80,7 @@ pub struct Cuda {
     device: Arc<Device>,
     stream: Arc<CudaStream>,
     launches: Launches,
+    ticket: Arc<Ticket>,
 }
 
 /// How [`Cuda`] is set up.
@@ -118,7 +122,8 @@ impl Cuda {
     pub fn with_options(options: &CudaOptions) -> Result<Self> {
         let device = Arc::new(Device::open(options.ordinal, &options.cache)?);
         let stream = device.context.new_stream().during("cuStreamCreate")?;
-        Ok(Cuda { device, stream, launches: options.launches })
+        let ticket = Arc::new(Ticket::new(&device, &stream)?);
+        Ok(Cuda { device, stream, launches: options.launches, ticket })
     }
 
     /// Another stream on the same GPU, which shares the compiled kernels and whose work may run at
@@ -129,7 +134,8 @@ impl Cuda {
     /// [`Error::Cuda`] if the GPU cannot be used.
     pub fn new_stream(&self) -> Result<Self> {
         let stream = self.device.context.new_stream().during("cuStreamCreate")?;
-        Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches })
+        let ticket = Arc::new(Ticket::new(&self.device, &stream)?);
+        Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches, ticket })
     }
 
     /// The memory of the GPU as it is now.
