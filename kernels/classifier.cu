@@ -42,7 +42,7 @@ struct Classifier {
     // Whether sums and gradients are added to what is there.
     u32 add;
     f32 divisor;
-    // Words of a block's store in the workspace; zero if it is in shared memory.
+    // Words of a block's store in the workspace, a multiple of 4; zero if it is in shared memory.
     u32 store_words;
     u32 reserved;
 };
@@ -69,19 +69,21 @@ enum Form { LOSS, GRADIENTS, NORMALIZED_GRADIENTS };
 
 // What a block knows of the images of its round.
 struct Store {
-    f32* features;  // [round, channels]; when they were used, the sums over the classes for dx
+    f32* features;  // [round, pitch]; when they were used, dx of a pixel
     f32* logits;    // [round, classes], then their gradients
     f32* verdicts;  // [round, 2]: the loss, and 1 if the prediction is right
     f32* slopes;    // [2, round, channels], normalized: sum_p f' and sum_p f' (x - mean)
     u8* mask;       // [round, pixels, columns], not normalized: a bit for each x above zero
     f32* scratch;   // [256 N], for the sum that the block is at
+    u32 pitch;      // by which 8 images' features are in different banks, and in pieces of 16 bytes
 
     DEV static Store of(f32* words, f32* scratch, const Classifier& g) {
-        u32 round = g.images_a_round;
-        f32* logits = words + round * g.channels;
+        u32 round = g.images_a_round, pitch = g.channels + 4;
+        f32* logits = words + round * pitch;
         f32* verdicts = logits + round * g.classes;
         f32* rest = verdicts + round * 2;
-        return Store{words, logits, verdicts, rest, reinterpret_cast<u8*>(rest), scratch};
+        u8* mask = reinterpret_cast<u8*>(rest);
+        return Store{words, logits, verdicts, rest, mask, scratch, pitch};
     }
 };
 
@@ -164,7 +166,7 @@ DEV void pool(const T* x, const f32* normalizer, u32 round, const Store& s, cons
                 if (FORM == GRADIENTS && g.function == RELU) mask[pixel * columns] = (u8)bits;
             }
         }
-        sum_rows<N>(sum, part, s, (f32)g.pixels, s.features + part.image * channels);
+        sum_rows<N>(sum, part, s, (f32)g.pixels, s.features + part.image * s.pitch);
         if (FORM == NORMALIZED_GRADIENTS) {
             sum_rows<N>(slopes, part, s, 1.0f, s.slopes + part.image * channels);
             f32* of_deviations = s.slopes + (g.images_a_round + part.image) * channels;
@@ -221,11 +223,7 @@ DEV void spread(T* dx, u32 round, const Store& s, const Classifier& g) {
     bool masked = FORM == GRADIENTS && g.function == RELU;
     each_part<N>(round, g, [&](const Part& part) {
         if (!part.live) return;
-        Vector<N> share;
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-            share.at[i] = s.features[part.image * channels + part.column * N + i];
-        }
+        Vector<N> share = load<N>(s.features + part.image * s.pitch + part.column * N);
         T* to = dx + (u64)part.image * g.pixels * channels + part.column * N;
         const u8* mask = s.mask + part.image * g.pixels * columns + part.column;
         for (u32 pixel = part.row; pixel < g.pixels; pixel += part.rows) {
@@ -272,7 +270,7 @@ DEV void gradients(const Operands<T>& o, T* dx, u32 round, bool add, const Store
     each_sum(
         channels * classes, round, s,
         [&](u32 i, u32 n) {
-            return s.features[n * channels + i / classes] * s.logits[n * classes + i % classes];
+            return s.features[n * s.pitch + i / classes] * s.logits[n * classes + i % classes];
         },
         [&](u32 i, f32 sum) { put(o.dweight + piece * channels * classes + i, sum); });
     each_sum(
@@ -283,7 +281,10 @@ DEV void gradients(const Operands<T>& o, T* dx, u32 round, bool add, const Store
         [&](u32 i, u32 k) {
             return s.logits[i / channels * classes + k] * o.weight[i % channels * (u64)classes + k];
         },
-        [&](u32 i, f32 sum) { s.features[i] = to_f32(from_f32<T>(sum / (f32)g.pixels)); });
+        [&](u32 i, f32 sum) {
+            f32 share = to_f32(from_f32<T>(sum / (f32)g.pixels));
+            s.features[i / channels * s.pitch + i % channels] = share;
+        });
     spread<FORM, N>(dx, round, s, g);
     if (FORM == NORMALIZED_GRADIENTS) {
         each_sum(
@@ -291,7 +292,7 @@ DEV void gradients(const Operands<T>& o, T* dx, u32 round, bool add, const Store
             [&](u32 i, u32 n) {
                 u32 row = i / channels, c = i % channels;
                 f32 slope = s.slopes[(row * g.images_a_round + n) * channels + c];
-                return s.features[n * channels + c] * slope;
+                return s.features[n * s.pitch + c] * slope;
             },
             [&](u32 i, f32 sum) { put(o.norm_sums + piece * 2 * channels + i, sum); });
     }
@@ -316,7 +317,7 @@ DEV void classifier(const Operands<T>& o, const Classifier& g) {
             round * classes, channels, s,
             [&](u32 i, u32 c) {
                 f32 weight = o.weight[(u64)c * classes + i % classes];
-                return s.features[i / classes * channels + c] * weight;
+                return s.features[i / classes * s.pitch + c] * weight;
             },
             [&](u32 i, f32 sum) { s.logits[i] = sum + o.bias[i % classes]; });
         for (u32 n = threadIdx.x / 32; n < round; n += 8) {

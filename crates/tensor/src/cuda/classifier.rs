@@ -182,13 +182,14 @@ impl Plan {
         };
         let masked = form == Form::Gradients && activation == Some(Activation::Relu);
         let mask_bytes = if masked { pixels * columns } else { 0 };
-        let features = if form == Form::NormalizedGradients { 3 } else { 1 } * channels;
+        let slopes = if form == Form::NormalizedGradients { 2 * channels } else { 0 };
         let words = |images: usize| {
-            images * (features + classes + 2) + (images * mask_bytes).div_ceil(size_of::<f32>())
+            images * (channels + 4 + slopes + classes + 2)
+                + (images * mask_bytes).div_ceil(size_of::<f32>())
         };
         let pieces = pieces(geometry);
         let images_a_round = (WORDS_OF_A_ROUND / words(1)).clamp(1, images.div_ceil(pieces).max(1));
-        let store = words(images_a_round);
+        let store = words(images_a_round).next_multiple_of(4);
         let on_chip = store <= MOST_WORDS;
         let store_words = if on_chip { 0 } else { counted(op, "the size of an image", store)? };
         Ok(Plan {
