@@ -3,7 +3,8 @@
 //
 // images is [n, height, width, channels], indices [count], y [count, height, width, channels] of a
 // float type. Image i of y is made of image indices[i], or of image i if the images are the
-// batch's own; the random numbers are those of indices[i] either way. Places are drawn bit for bit
+// batch's own; the random numbers are those of indices[i] and of the step, to which clock[0] is
+// added unless there is no clock. Places are drawn bit for bit
 // as `nasrl_tensor::ops::Augment` says; values are rounded once from f32.
 //   normalised     (x - mean[c]) scale[c]; whitening takes mean and scale from exact sums of the
 //                  image's bytes
@@ -58,11 +59,11 @@ DEV Range hole(u32 word, u32 side, u32 cutout) {
     return Range{(u32)max(first, 0), (u32)min(max(end, 0), (int)side)};
 }
 
-DEV Placement place(const Augment& g, u32 image) {
+DEV Placement place(const Augment& g, u32 image, u64 step) {
     u32 shifts = g.crop == PAD ? 2 * g.by : g.crop == UPSAMPLE ? g.by : 0;
     Placement at = {shifts / 2, shifts / 2, false, {0, 0}, {0, 0}};
     if (!g.draw) return at;
-    u32 low = (u32)g.step, high = (u32)(g.step >> 32);
+    u32 low = (u32)step, high = (u32)(step >> 32);
     Words words = philox4x32(g.key, low, high, image, 0);
     at.row = scaled(words.at[0], shifts + 1);
     at.column = scaled(words.at[1], shifts + 1);
@@ -148,12 +149,13 @@ DEV f32 value_at(const u8* x, const Placement& at, u32 row, u32 column, u32 chan
 }
 
 template <class T>
-DEV void augment(const u8* images, const u32* indices, T* y, const Augment& g) {
+DEV void augment(const u8* images, const u32* indices, const u32* clock, T* y,
+                 const Augment& g) {
     u32 index = indices[blockIdx.x], pitch = g.width * g.channels;
     u64 size = (u64)g.height * pitch;
     const u8* x = images + (g.batch ? blockIdx.x : index) * size;
     y += blockIdx.x * size;
-    Placement at = place(g, index);
+    Placement at = place(g, index, g.step + (clock ? clock[0] : 0));
     Affine white = {0.0f, 1.0f};
     if (g.whitening) white = whitening(x, size);
     // A warp has a row at a time.
@@ -168,8 +170,8 @@ DEV void augment(const u8* images, const u32* indices, T* y, const Augment& g) {
 
 #define AUGMENT(T)                                                                       \
     extern "C" __global__ void __launch_bounds__(256)                                    \
-        augment_##T(const u8* images, const u32* indices, T* y,                          \
+        augment_##T(const u8* images, const u32* indices, const u32* clock, T* y,        \
                     const __grid_constant__ Augment g) {                                 \
-        augment(images, indices, y, g);                                                  \
+        augment(images, indices, clock, y, g);                                                  \
     }
 EACH_FLOAT(AUGMENT)

@@ -1,7 +1,7 @@
 // dropout: y[i] = x[i] scale, or 0 where the random word of the element is below a threshold.
 //
 // The word of element i is number (offset + i) % 4 of Philox at the 64-bit numbers (offset + i) / 4
-// and step, low words first. x and y are [len] of one float type, rounded once; y may be x.
+// and step, low words first; clock[0] is added to step unless there is no clock. x and y are [len] of one float type, rounded once; y may be x.
 // Grid: as common/elementwise.cuh says. No shared memory.
 //
 //   dropout_{f32,bf16,f16}
@@ -22,7 +22,8 @@ DEV Words words_at(u64 place, const Dropped& g) {
     return philox4x32(g.key, (u32)block, (u32)(block >> 32), (u32)g.step, (u32)(g.step >> 32));
 }
 
-template <class T> DEV void dropout(const T* x, T* y, const Dropped& g) {
+template <class T> DEV void dropout(const T* x, const u32* clock, T* y, Dropped g) {
+    if (clock) g.step += clock[0];
     // `map` asks for this thread's elements in their order, so that a block of words serves four.
     u64 place = g.offset + first_of_eight();
     Words words = words_at(place, g);
@@ -35,9 +36,9 @@ template <class T> DEV void dropout(const T* x, T* y, const Dropped& g) {
     });
 }
 
-#define DROPOUT(T)                                                  \
-    extern "C" __global__ void __launch_bounds__(256)               \
-        dropout_##T(const T* x, T* y, Dropped g) {                  \
-        dropout(x, y, g);                                           \
+#define DROPOUT(T)                                                          \
+    extern "C" __global__ void __launch_bounds__(256)                       \
+        dropout_##T(const T* x, const u32* clock, T* y, Dropped g) {        \
+        dropout(x, clock, y, g);                                            \
     }
 EACH_FLOAT(DROPOUT)

@@ -29,6 +29,7 @@ pub const HEADERS: &[Source<'static>] = &[
     header!("gather.cuh"),
     header!("halo.cuh"),
     header!("images.cuh"),
+    header!("jobs.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
     header!("pieces.cuh"),
@@ -70,6 +71,7 @@ sources! {
     OPTIMIZER = "optimizer.cu",
     PAD = "pad.cu",
     POOL = "pool.cu",
+    SELECT = "select.cu",
     SOFTMAX = "softmax.cu",
 }
 

@@ -1,16 +1,20 @@
 // optimizer: a step of gradient descent, in place, of many tensors in one launch.
 //
 // A job is a tensor of parameters: all its operands are f32 [len] at multiples of 16 bytes and
-// overlap nothing; g = gradient + decay p.
+// overlap nothing. Its gradient is a list of sources, each of which is `pieces` arrays of [len] one
+// after another; all pieces are added up in their order, without any it is 0. With decay p in it
+// the gradient is g:
 //   sgd       m = momentum m + g; p -= rate (nesterov ? g + momentum m : m)
 //   adam      m = beta1 m + new1 g; v = beta2 v + new2 g^2; p -= rate m / (scale sqrt(v) + epsilon)
 //             with rate and scale corrected for the number of the step
 //   rmsprop   v = beta2 v + new2 g^2; m = momentum m + rate g / sqrt(v + epsilon); p -= m
+// rate and scale are those given or, if there is a `table`, [rows, 2], its row clock[1].
 // Grid: blocks of 256 threads, each of which takes 1024 parameters of one job; the blocks of a job
-// come after those of the jobs before it. No shared memory.
+// come after those of the jobs before it. A thread has four neighbours if four divides len, and
+// else one parameter of each 256. No shared memory.
 //
-//   optimizer_sgd, optimizer_adam, optimizer_rmsprop
-#include "prelude.cuh"
+//   optimizer_{sgd,adam,rmsprop}_{64,480}  the suffix is how many jobs and sources there is room for
+#include "jobs.cuh"
 
 struct Descent {
     f32 rate;
@@ -26,80 +30,115 @@ struct Descent {
 };
 struct Job {
     f32* p;
-    const f32* gradient;
     f32* m;
     f32* v;
     u64 len;
     // The first of its blocks.
     u64 block;
+    // The first of its sources, and how many they are.
+    u32 source;
+    u32 sources;
 };
-
-constexpr u32 MOST_JOBS = 64;
-
-struct Jobs {
+struct Source {
+    const f32* at;
+    u64 pieces;
+};
+template <u32 ROOM> struct Jobs {
     Descent descent;
     u32 count;
     u32 reserved;
-    Job at[MOST_JOBS];
+    Job at[ROOM];
+    Source sources[ROOM];
 };
 
-// The job of this block: the last whose first block is not after it.
-DEV const Job& job_of_block(const Jobs& jobs) {
-    u32 low = 0, high = jobs.count - 1;
-    while (low < high) {
-        u32 middle = (low + high + 1) / 2;
-        if (jobs.at[middle].block <= blockIdx.x) {
-            low = middle;
-        } else {
-            high = middle - 1;
+// N neighbours.
+template <int N> struct __align__(4 * N) Run {
+    f32 at[N];
+};
+template <int N> DEV Run<N>& run(f32* at) { return *reinterpret_cast<Run<N>*>(at); }
+
+// The rules for one parameter.
+struct Sgd {
+    static constexpr bool SQUARES = false;
+    DEV static void change(const Descent& d, f32 g, f32& p, f32& m, f32&) {
+        m = d.momentum * m + g;
+        p -= d.rate * (d.nesterov ? g + d.momentum * m : m);
+    }
+};
+struct Adam {
+    static constexpr bool SQUARES = true;
+    DEV static void change(const Descent& d, f32 g, f32& p, f32& m, f32& v) {
+        m = d.beta1 * m + d.new1 * g;
+        v = d.beta2 * v + d.new2 * (g * g);
+        p -= d.rate * m / (d.scale * sqrtf(v) + d.epsilon);
+    }
+};
+struct RmsProp {
+    static constexpr bool SQUARES = true;
+    DEV static void change(const Descent& d, f32 g, f32& p, f32& m, f32& v) {
+        v = d.beta2 * v + d.new2 * (g * g);
+        m = d.momentum * m + d.rate * g / sqrtf(v + d.epsilon);
+        p -= m;
+    }
+};
+
+// Changes parameters i .. i + N.
+template <class Rule, int N>
+DEV void change(const Descent& d, const Job& job, const Source* sources, u64 i) {
+    Run<N> g;
+    // The one number that every number is its sum with.
+#pragma unroll
+    for (int e = 0; e < N; ++e) g.at[e] = -0.0f;
+    for (u32 s = 0; s < job.sources; ++s) {
+        const f32* piece = sources[job.source + s].at + i;
+        u64 pieces = sources[job.source + s].pieces;
+#pragma unroll 8
+        for (u64 k = 0; k < pieces; ++k) {
+            Run<N> part = *reinterpret_cast<const Run<N>*>(piece + k * job.len);
+#pragma unroll
+            for (int e = 0; e < N; ++e) g.at[e] += part.at[e];
         }
     }
-    return jobs.at[low];
+    Run<N> p = run<N>(job.p + i), m = run<N>(job.m + i), v = {};
+    if (Rule::SQUARES) v = run<N>(job.v + i);
+#pragma unroll
+    for (int e = 0; e < N; ++e) {
+        Rule::change(d, g.at[e] + d.decay * p.at[e], p.at[e], m.at[e], v.at[e]);
+    }
+    run<N>(job.p + i) = p;
+    run<N>(job.m + i) = m;
+    if (Rule::SQUARES) run<N>(job.v + i) = v;
 }
 
-// f(i, g) for each parameter of this thread, with its gradient.
-template <class F> DEV void each_parameter(const Job& job, f32 decay, F f) {
-    u64 first = (blockIdx.x - job.block) * 1024 + threadIdx.x;
-#pragma unroll
-    for (u32 step = 0; step < 4; ++step) {
-        u64 i = first + 256 * step;
-        if (i < job.len) f(i, job.gradient[i] + decay * job.p[i]);
+template <class Rule, u32 ROOM>
+DEV void step(const f32* table, const u32* clock, const Jobs<ROOM>& jobs) {
+    Descent d = jobs.descent;
+    if (table) {
+        const f32* row = table + 2 * (u64)clock[1];
+        d.rate = row[0];
+        d.scale = row[1];
+    }
+    const Job& job = job_of_block(jobs.at, jobs.count);
+    u64 first = (blockIdx.x - job.block) * 1024;
+    if (job.len % 4 == 0) {
+        u64 i = first + 4 * threadIdx.x;
+        if (i < job.len) change<Rule, 4>(d, job, jobs.sources, i);
+        return;
+    }
+    for (u32 part = 0; part < 4; ++part) {
+        u64 i = first + 256 * part + threadIdx.x;
+        if (i < job.len) change<Rule, 1>(d, job, jobs.sources, i);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-    optimizer_sgd(const __grid_constant__ Jobs jobs) {
-    const Descent& d = jobs.descent;
-    const Job& job = job_of_block(jobs);
-    each_parameter(job, d.decay, [&](u64 i, f32 g) {
-        f32 velocity = d.momentum * job.m[i] + g;
-        job.m[i] = velocity;
-        job.p[i] -= d.rate * (d.nesterov ? g + d.momentum * velocity : velocity);
-    });
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-    optimizer_adam(const __grid_constant__ Jobs jobs) {
-    const Descent& d = jobs.descent;
-    const Job& job = job_of_block(jobs);
-    each_parameter(job, d.decay, [&](u64 i, f32 g) {
-        f32 mean = d.beta1 * job.m[i] + d.new1 * g;
-        f32 square = d.beta2 * job.v[i] + d.new2 * (g * g);
-        job.m[i] = mean;
-        job.v[i] = square;
-        job.p[i] -= d.rate * mean / (d.scale * sqrtf(square) + d.epsilon);
-    });
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-    optimizer_rmsprop(const __grid_constant__ Jobs jobs) {
-    const Descent& d = jobs.descent;
-    const Job& job = job_of_block(jobs);
-    each_parameter(job, d.decay, [&](u64 i, f32 g) {
-        f32 square = d.beta2 * job.v[i] + d.new2 * (g * g);
-        f32 step = d.momentum * job.m[i] + d.rate * g / sqrtf(square + d.epsilon);
-        job.v[i] = square;
-        job.m[i] = step;
-        job.p[i] -= step;
-    });
-}
+#define OPTIMIZER(NAME, RULE, ROOM)                                                            \
+    extern "C" __global__ void __launch_bounds__(256) optimizer_##NAME##_##ROOM(               \
+        const f32* table, const u32* clock, const __grid_constant__ Jobs<ROOM> jobs) {         \
+        step<RULE>(table, clock, jobs);                                                        \
+    }
+OPTIMIZER(sgd, Sgd, 64)
+OPTIMIZER(adam, Adam, 64)
+OPTIMIZER(rmsprop, RmsProp, 64)
+OPTIMIZER(sgd, Sgd, 480)
+OPTIMIZER(adam, Adam, 480)
+OPTIMIZER(rmsprop, RmsProp, 480)

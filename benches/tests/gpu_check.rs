@@ -32,6 +32,7 @@ fn small() -> Sizes {
             image,
             batches: vec![3],
             precisions: vec![Precision::F32, Precision::Bf16],
+            pass: 3,
         },
         concurrency: ConcurrencySizes {
             children,

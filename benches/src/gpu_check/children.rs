@@ -2,9 +2,7 @@
 
 use nasrl_child::data::{ImageShape, Split};
 use nasrl_child::recipe::Precision;
-use nasrl_child::{
-    Batch, Lowering, Program, ProgramOptions, Recipe, Schedule, TrainError, Weights,
-};
+use nasrl_child::{Lowering, Program, ProgramOptions, Recipe, Schedule, TrainError, Weights};
 use nasrl_space::{Image, Space};
 use nasrl_tensor::Cuda;
 use nasrl_tensor::random::{Key, Philox};
@@ -32,6 +30,8 @@ pub struct ChildSizes {
     pub batches: Vec<usize>,
     /// Types of activations.
     pub precisions: Vec<Precision>,
+    /// Steps of a pass, after which its losses are read.
+    pub pass: usize,
 }
 
 /// A child that is trained on one batch again and again.
@@ -70,10 +70,11 @@ impl Training {
         Ok(Training { program, split, indices: (0..batch as u32).collect() })
     }
 
-    /// One step, from the images' bytes to the optimizer.
-    pub(super) fn step(&mut self) -> Result<(), TrainError> {
-        self.program.backpropagate(&Batch { split: &self.split, indices: &self.indices })?;
-        self.program.update(RATE)
+    /// So many steps of a pass, each from the images' bytes to the optimizer.
+    pub(super) fn steps(&mut self, steps: usize) -> Result<(), TrainError> {
+        let (split, order) = (&self.split, self.indices.repeat(steps));
+        let rates = vec![RATE; steps];
+        self.program.train(split, &order, &rates)?.try_for_each(|score| score.map(drop))
     }
 
     /// The bits of all weights.

@@ -51,6 +51,8 @@ impl Sizes {
                 image,
                 batches: vec![128, 512],
                 precisions: vec![Precision::F32, Precision::Bf16],
+                // About an epoch of CIFAR-10 at the larger batch.
+                pass: 96,
             },
             concurrency: ConcurrencySizes {
                 // The largest of those that are best, and a small one that launches bind.

@@ -22,7 +22,7 @@ struct Failed<'a> {
 }
 
 /// Times whole training steps of children on random images, from the images' bytes to the
-/// optimizer, with the loss read back after each as training does.
+/// optimizer, in passes as training makes them.
 ///
 /// Returns how many failed.
 ///
@@ -30,7 +30,7 @@ struct Failed<'a> {
 /// [`CheckError::Report`]; what else fails is a line.
 pub fn steps(check: &mut Check<'_>) -> Result<usize, CheckError> {
     let mut failures = 0;
-    let ChildSizes { children, image, batches, precisions } = check.sizes.steps.clone();
+    let ChildSizes { children, image, batches, precisions, pass } = check.sizes.steps.clone();
     for &batch in &batches {
         for &precision in &precisions {
             for child in &children {
@@ -40,7 +40,8 @@ pub fn steps(check: &mut Check<'_>) -> Result<usize, CheckError> {
                 let cuda = check.cuda;
                 let timed =
                     Training::new(cuda, child, (image, batch), precision).and_then(|mut it| {
-                        let timing = check.sizes.sampling.time(cuda, || it.step())?;
+                        let whole = check.sizes.sampling.time(cuda, || it.steps(pass))?;
+                        let timing = whole.divided(pass);
                         Ok((timing, it.bytes()))
                     });
                 let precision = word(precision);

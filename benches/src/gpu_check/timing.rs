@@ -72,6 +72,17 @@ impl Sampling {
 }
 
 impl Timing {
+    /// The time of one of `parts` equal parts of a repeat.
+    pub(super) fn divided(self, parts: usize) -> Self {
+        let each = |whole: f64| whole / parts as f64;
+        Timing {
+            median_us: each(self.median_us),
+            least_us: each(self.least_us),
+            most_us: each(self.most_us),
+            ..self
+        }
+    }
+
     /// `amount` a repeat, in units of 10^9 a second.
     pub fn giga_per_second(&self, amount: u64) -> f64 {
         amount as f64 / (self.median_us * 1e3)

@@ -1,5 +1,6 @@
 use nasrl_tensor::ops::{
-    Augment, AugmentBackend, Crop, Draw, Flip, ImageBatch, ImageSource, Normalisation,
+    Augment, AugmentBackend, AugmentInputs, Crop, Draw, Flip, ImageBatch, ImageSource,
+    Normalisation,
 };
 use nasrl_tensor::random::Key;
 use nasrl_tensor::{DType, Result};
@@ -55,7 +56,8 @@ pub(super) fn cases<B: AugmentBackend>(setting: &Setting<'_, B>) -> Result<Vec<C
                 ],
                 outputs: vec![draw.zeros(dtype, len)?],
                 call: calling::<B>(move |on, x, y| {
-                    on.augment(batch, &how, &x[0], &x[1], &mut y[0])
+                    let inputs = AugmentInputs { images: &x[0], indices: &x[1], clock: None };
+                    on.augment(batch, &how, inputs, &mut y[0])
                 }),
             });
         }

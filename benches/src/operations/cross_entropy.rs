@@ -1,4 +1,4 @@
-use nasrl_tensor::ops::{CrossEntropy, CrossEntropyBackend, Rows, Sum};
+use nasrl_tensor::ops::{CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, Rows, Sum};
 use nasrl_tensor::{DType::F32, Result};
 use nasrl_tests::Tolerance;
 
@@ -36,9 +36,7 @@ pub(super) fn cases<B: CrossEntropyBackend>(setting: &Setting<'_, B>) -> Result<
             agreement,
             inputs: inputs()?,
             outputs: vec![setting.on.zeros(F32, 2)?],
-            call: calling::<B>(move |on, x, y| {
-                on.cross_entropy(&geometry, &x[0], &x[1], &mut y[0])
-            }),
+            call: calling::<B>(move |on, x, y| on.cross_entropy(&geometry, judged(x), &mut y[0])),
         });
         cases.push(Case {
             pass: "loss and gradient".to_owned(),
@@ -49,9 +47,13 @@ pub(super) fn cases<B: CrossEntropyBackend>(setting: &Setting<'_, B>) -> Result<
             outputs: vec![setting.on.zeros(F32, 2)?, setting.on.zeros(F32, len)?],
             call: calling::<B>(move |on, x, y| {
                 let [sums, dlogits] = y else { unreachable!("two outputs above") };
-                on.cross_entropy_with_gradient(&geometry, &x[0], &x[1], sums, dlogits)
+                on.cross_entropy_with_gradient(&geometry, judged(x), sums, dlogits)
             }),
         });
     }
     Ok(cases)
+}
+
+fn judged<T>(inputs: &[T]) -> CrossEntropyInputs<'_, T> {
+    CrossEntropyInputs { logits: &inputs[0], labels: &inputs[1], clock: None }
 }

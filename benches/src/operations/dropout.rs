@@ -21,7 +21,7 @@ pub(super) fn cases<B: DropoutBackend>(setting: &Setting<'_, B>) -> Result<Vec<C
             agreement: Agreement::Exact,
             inputs: vec![draw.values(dtype, len)?],
             outputs: vec![draw.zeros(dtype, len)?],
-            call: calling::<B>(move |on, x, y| on.dropout(&at, len, &x[0], &mut y[0])),
+            call: calling::<B>(move |on, x, y| on.dropout(&at, None, len, &x[0], &mut y[0])),
         });
     }
     Ok(cases)

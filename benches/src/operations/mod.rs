@@ -22,6 +22,7 @@ mod memory;
 mod optimizer;
 mod pad;
 mod pool;
+mod select;
 mod softmax;
 
 use nasrl_tensor::{Backend, DType, Memory, Result};
@@ -68,6 +69,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         optimizer,
         pad,
         pool,
+        select,
         softmax,
     ]
 }

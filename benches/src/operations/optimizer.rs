@@ -1,4 +1,6 @@
-use nasrl_tensor::ops::{OptimizerBackend, OptimizerStep, UpdateRule};
+use nasrl_tensor::ops::{
+    GradientPieces, OptimizedTensor, OptimizerBackend, OptimizerStep, StepSizes, UpdateRule,
+};
 use nasrl_tensor::{DType::F32, Result};
 use nasrl_tests::Tolerance;
 
@@ -26,7 +28,7 @@ pub(super) fn cases<B: OptimizerBackend>(setting: &Setting<'_, B>) -> Result<Vec
             for _ in 0..rule.state_buffers() {
                 outputs.push(draw.zeros(F32, len)?);
             }
-            let mut step = OptimizerStep { rule, rate: 1e-6, weight_decay: 1e-4, number: 0 };
+            let mut number = 0;
             cases.push(Case {
                 pass: pass.to_owned(),
                 shape: len.to_string(),
@@ -35,9 +37,13 @@ pub(super) fn cases<B: OptimizerBackend>(setting: &Setting<'_, B>) -> Result<Vec
                 inputs: vec![draw.values(F32, len)?],
                 outputs,
                 call: calling::<B>(move |on, gradient, y| {
-                    step.number += 1;
+                    number += 1;
                     let [parameters, state @ ..] = y else { unreachable!("parameters above") };
-                    on.optimizer_step(len, &step, parameters, &[&gradient[0]], state)
+                    let gradients = &[GradientPieces { buffer: &gradient[0], count: 1 }];
+                    let sizes = StepSizes::Given(rule.sizes(1e-6, number));
+                    let step = OptimizerStep { rule, weight_decay: 1e-4, sizes };
+                    let tensor = OptimizedTensor { len, parameters, gradients, state };
+                    on.optimizer_steps(&step, &mut [tensor])
                 }),
             });
         }

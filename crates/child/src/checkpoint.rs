@@ -10,8 +10,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
-use crate::train::{Epoch, StepLoss, Training};
+use crate::progress::{Epoch, StepLoss};
 use crate::{CheckpointError, Recipe, Weights};
 use nasrl_space::Graph;
 
@@ -108,11 +107,6 @@ impl Checkpoint {
         })
     }
 
-    /// Whether a training can go on from it: recipe, images, seed and trial are its own.
-    pub fn fits(&self, recipe: &Recipe, dataset: &Dataset, training: &Training<'_>) -> bool {
-        self.check(&Course::new(recipe, dataset.train.len(), training)).is_ok()
-    }
-
     /// Whether it is one of this training.
     pub(crate) fn check(&self, course: &Course) -> Result<(), CheckpointError> {
         match self.progress.course == *course {
@@ -125,13 +119,6 @@ impl Checkpoint {
         let memory = self.memory.iter().enumerate();
         let memory = memory.map(|(index, moments)| (format!("{OPTIMIZER}{index}"), moments));
         std::iter::once((WEIGHTS.to_owned(), &self.weights)).chain(memory)
-    }
-}
-
-impl Course {
-    pub(crate) fn new(recipe: &Recipe, images: usize, training: &Training<'_>) -> Self {
-        let Training { seed, trial, .. } = *training;
-        Course { seed: seed.to_string(), trial, images, recipe: recipe.clone() }
     }
 }
 

@@ -32,6 +32,7 @@ mod found;
 mod idx;
 mod permutation;
 mod reader;
+mod residents;
 mod shape;
 mod split;
 

@@ -35,23 +35,24 @@ pub mod data;
 mod error;
 mod input;
 mod program;
+mod progress;
 pub mod recipe;
 mod requirements;
 mod schedule;
 mod team;
 mod throughput;
 mod train;
+mod training;
 mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, RecipeError, TrainError, WeightsError};
-pub use program::{Batch, Lowering, Program, ProgramOptions, Score};
+pub use program::{Batch, Lowering, Pass, Program, ProgramOptions, Score};
+pub use progress::{Epoch, StepLoss};
 pub use recipe::Recipe;
 pub use requirements::{Requirements, requirements, requirements_on};
 pub use schedule::Schedule;
 pub use throughput::{Throughput, throughput};
-pub use train::{
-    Epoch, Evaluation, OnCheckpoint, Part, StepLoss, Test, Trained, Training, evaluate, train,
-    train_on,
-};
+pub use train::{Evaluation, Part, Trained, evaluate, train, train_on};
+pub use training::{OnCheckpoint, Test, Training};
 pub use weights::Weights;

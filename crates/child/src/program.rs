@@ -7,33 +7,38 @@
 //! input to the last gradient.
 
 mod backward;
+mod batch;
 mod blueprint;
+mod exchange;
 mod ir;
 mod lower;
 mod parameters;
+mod pass;
 mod plan;
 mod rematerialise;
+mod resident;
 mod run;
 mod state;
 
 use nasrl_space::{Graph, Image, ParameterSpec};
-use nasrl_tensor::ops::{Augment, ImageBatch, ImageSource};
+use nasrl_tensor::ops::{Augment, ImageBatch, ImageSource, StepSizes};
 use nasrl_tensor::{Backend, Result};
 
 pub use lower::Lowering;
+pub use pass::Pass;
 
 use crate::TrainError;
 use crate::data::Split;
 use crate::recipe::Recipe;
-use crate::schedule::{Block, Schedule};
+use crate::schedule::Schedule;
 use crate::team::Team;
-use crate::weights::Weights;
 use blueprint::Blueprint;
 use ir::Mode;
-use parameters::{NormId, Place};
+use parameters::Place;
 use plan::Plan;
-use run::Run;
-use state::{Group, LOSS_SUMS, Norm, State, Streams, Trained, Worker};
+use resident::{Source, Tables};
+use run::Feed;
+use state::{Group, Norm, State, Streams, Trained, Worker};
 
 /// A network that is ready to be trained and evaluated on a device.
 pub struct Program<B: Backend> {
@@ -48,8 +53,12 @@ pub struct Program<B: Backend> {
     workers: Vec<Worker<B>>,
     groups: Vec<Group<B>>,
     team: Team,
-    /// Groups that the gradients of the last batch are in.
-    used: usize,
+    /// How many images the gradients are of.
+    images: usize,
+    /// What passes over images that the device holds go by.
+    tables: Option<Tables<B>>,
+    /// The splits that it holds and was trained or measured on.
+    sources: Vec<Source<B>>,
 }
 
 /// How a program is made, apart from the recipe.
@@ -119,8 +128,11 @@ impl<B: Backend> Program<B> {
             trained.map(|(parameter, dtype)| Trained::new(backend, parameter, *dtype, moments));
         let norms = parameters.norms.iter();
         let norms = norms.map(|norm| Norm::new(backend, norm, &recipe.batch_norm));
+        let parameters: Vec<_> = trained.collect::<Result<_>>()?;
+        let gradients: Vec<_> =
+            parameters.iter().map(|trained| trained.gradient_len(backend, schedule)).collect();
         let state = State {
-            parameters: trained.collect::<Result<_>>()?,
+            parameters,
             norms: norms.collect::<Result<_>>()?,
             streams: Streams::new(graph, options.seed, options.trial),
             input: options.input,
@@ -128,8 +140,8 @@ impl<B: Backend> Program<B> {
         };
         let team = Team::new(schedule.threads)?;
         let workers = (0..schedule.threads).map(|_| Worker::new(backend, slots));
-        let groups =
-            (0..blueprint.groups).map(|_| Group::new(backend, parameters, slots, blueprint.blocks));
+        let groups = (0..blueprint.groups)
+            .map(|_| Group::new(backend, &gradients, (slots, blueprint.blocks)));
         Ok(Program {
             backend: backend.clone(),
             recipe: recipe.clone(),
@@ -142,81 +154,9 @@ impl<B: Backend> Program<B> {
             inference: blueprint.inference,
             state,
             team,
-            used: 0,
-        })
-    }
-
-    /// Takes new weights. What the optimizer remembers stays.
-    ///
-    /// # Errors
-    /// [`TrainError::Weights`] if they are those of another network.
-    pub fn load(&mut self, weights: &Weights) -> Result<(), TrainError> {
-        let [trained, running] = self.buffers(weights)?;
-        let State { parameters, norms, .. } = &mut self.state;
-        for (parameter, values) in parameters.iter_mut().zip(&trained) {
-            self.backend.write(values, &mut parameter.values)?;
-            if let Some(plan) = &mut parameter.plan {
-                self.backend.conv2d_load(plan, &parameter.values)?;
-            }
-        }
-        for (norm, values) in norms.iter_mut().zip(&running) {
-            self.backend.write(values, &mut norm.running)?;
-        }
-        Ok(())
-    }
-
-    /// The weights as they are now.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub fn weights(&self) -> Result<Weights, TrainError> {
-        self.named(|place, values| match place {
-            Place::Trained(id, _) => self.backend.read(&self.state.parameters[id.0].values, values),
-            Place::Running(id, _) => self.backend.read(&self.state.norms[id.0].running, values),
-        })
-    }
-
-    /// Takes what the optimizer is to remember, and after how many steps.
-    pub(crate) fn load_memory(&mut self, steps: u64, memory: &[Weights]) -> Result<(), TrainError> {
-        for (index, moments) in memory.iter().enumerate() {
-            let [trained, _] = self.buffers(moments)?;
-            for (parameter, values) in self.state.parameters.iter_mut().zip(&trained) {
-                self.backend.write(values, &mut parameter.moments[index])?;
-            }
-        }
-        self.state.steps = steps;
-        Ok(())
-    }
-
-    /// What the optimizer remembers of each parameter; running statistics have zeros.
-    pub(crate) fn memory(&self) -> Result<Vec<Weights>, TrainError> {
-        let moments = self.recipe.optimizer.rule().state_buffers();
-        let of = |index: usize| {
-            self.named(|place, values| match place {
-                Place::Trained(id, _) => {
-                    self.backend.read(&self.state.parameters[id.0].moments[index], values)
-                }
-                Place::Running(..) => Ok(()),
-            })
-        };
-        (0..moments).map(of).collect()
-    }
-
-    /// The gradients of the last [`Program::backpropagate`] under the names of the parameters;
-    /// running statistics have zeros.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub fn gradients(&self) -> Result<Weights, TrainError> {
-        self.named(|place, values| {
-            let Place::Trained(id, _) = place else { return Ok(()) };
-            let mut part = vec![0.0; values.len()];
-            let of = (id.0, self.state.parameters[id.0].norm);
-            for gradient in gradients(&self.groups[..self.used], &self.state.norms, of) {
-                self.backend.read(gradient, &mut part)?;
-                values.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
-            }
-            Ok(())
+            images: 0,
+            tables: None,
+            sources: Vec::new(),
         })
     }
 
@@ -228,8 +168,8 @@ impl<B: Backend> Program<B> {
     /// # Panics
     /// If the batch is empty or larger than the recipe's, or an index is not one of the split.
     pub fn backpropagate(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
-        self.used = batch.indices.len().div_ceil(self.schedule.group);
-        self.run(Mode::Training, batch)
+        self.run(Mode::Training, &Feed::Host(batch))?;
+        Ok(self.score(batch.indices.len())?)
     }
 
     /// Takes a step of the optimizer against the gradients, of size `rate`.
@@ -237,17 +177,9 @@ impl<B: Backend> Program<B> {
     /// # Errors
     /// Those of the device.
     pub fn update(&mut self, rate: f64) -> Result<(), TrainError> {
-        let State { parameters, norms, steps, .. } = &mut self.state;
-        *steps += 1;
-        let step = self.recipe.step(rate, *steps);
-        let (on, groups, norms) = (&self.backend, &self.groups[..self.used], &norms[..]);
-        self.team.for_each(&mut self.workers, parameters, |_, index, parameter| {
-            let Trained { len, norm, values, moments, plan } = parameter;
-            let gradients: Vec<_> = gradients(groups, norms, (index, *norm)).collect();
-            on.optimizer_step(*len, &step, values, &gradients, moments)?;
-            plan.as_mut().map_or(Ok(()), |plan| on.conv2d_load(plan, values))
-        })?;
-        Ok(())
+        self.state.steps += 1;
+        let sizes = self.recipe.optimizer.rule().sizes(rate, self.state.steps);
+        Ok(self.descend(StepSizes::Given(sizes))?)
     }
 
     /// How the network does on a batch as it is, without dropout or augmentation, and with running
@@ -260,93 +192,54 @@ impl<B: Backend> Program<B> {
     /// As [`Program::backpropagate`].
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
         self.state.use_running(&self.backend)?;
-        self.run(Mode::Inference, batch)
+        self.infer(batch)
+    }
+
+    /// [`Program::evaluate`] with the running statistics that are in use.
+    fn infer(&mut self, batch: &Batch<'_>) -> Result<Score, TrainError> {
+        self.run(Mode::Inference, &Feed::Host(batch))?;
+        Ok(self.score(batch.indices.len())?)
+    }
+
+    /// Trains on the images of a split in this order, a batch for each of the `rates`, which are
+    /// the sizes of their steps: the scores of the batches as they came, see [`Pass`].
+    ///
+    /// # Errors
+    /// Those of the device.
+    ///
+    /// # Panics
+    /// If there are more rates than batches, or an image is not one of the split.
+    pub fn train<'a>(
+        &'a mut self,
+        split: &'a Split,
+        order: &'a [u32],
+        rates: &'a [f64],
+    ) -> Result<Pass<'a, B>, TrainError> {
+        Pass::new(self, split, order, Some(rates))
+    }
+
+    /// How the network does on the images of a split in this order, batch by batch, as it does in
+    /// [`Program::evaluate`].
+    ///
+    /// # Errors
+    /// Those of the device.
+    ///
+    /// # Panics
+    /// If an image is not one of the split.
+    pub fn measure<'a>(
+        &'a mut self,
+        split: &'a Split,
+        order: &'a [u32],
+    ) -> Result<Pass<'a, B>, TrainError> {
+        self.state.use_running(&self.backend)?;
+        Pass::new(self, split, order, None)
     }
 
     /// How many bytes the buffers take; what the device keeps for convolutions comes on top.
     pub fn bytes(&self) -> usize {
         let workers = self.workers.iter().map(Worker::bytes);
         let groups = self.groups.iter().map(Group::bytes);
-        workers.chain(groups).sum::<usize>() + self.state.bytes()
+        let tables = self.tables.iter().map(Tables::bytes);
+        workers.chain(groups).chain(tables).sum::<usize>() + self.state.bytes()
     }
-
-    /// Runs all stages for a batch.
-    fn run(&mut self, mode: Mode, batch: &Batch<'_>) -> Result<Score, TrainError> {
-        let plan = match mode {
-            Mode::Training => &self.training,
-            Mode::Inference => &self.inference,
-        };
-        let (on, schedule, images) = (&self.backend, self.schedule, batch.indices.len());
-        assert!((1..=self.recipe.batch).contains(&images), "a batch of {images} images");
-        let used = images.div_ceil(schedule.group);
-        for stage in &plan.stages {
-            let state = &self.state;
-            let groups = &mut self.groups[..used];
-            self.team.for_each(&mut self.workers, groups, |worker, number, group| {
-                schedule.blocks(images, number).try_for_each(|block| {
-                    let mut run = Run { backend: on, plan, state, batch, worker, group, block };
-                    run.steps(stage.steps.clone())
-                })
-            })?;
-            for reduction in &stage.reductions {
-                let slot = plan.block_slot(reduction.value);
-                let blocks = self.groups[..used].iter().enumerate().flat_map(|(number, group)| {
-                    let sized = move |block: Block| (group.block(block.index, slot), block.len());
-                    schedule.blocks(images, number).map(sized)
-                });
-                self.state.reduce(on, reduction, &blocks.collect::<Vec<_>>())?;
-            }
-        }
-        self.score(used)
-    }
-
-    /// The loss and the correct answers of all groups.
-    fn score(&self, used: usize) -> Result<Score, TrainError> {
-        let mut score = Score { loss: 0.0, correct: 0 };
-        for loss in self.groups[..used].iter().filter_map(|group| group.loss.as_ref()) {
-            let mut sums = [0.0f32; LOSS_SUMS];
-            self.backend.read(loss, &mut sums)?;
-            score.loss += sums[0];
-            score.correct += sums[1] as usize;
-        }
-        Ok(score)
-    }
-
-    /// The values of every buffer of parameters and of every buffer of running statistics.
-    fn buffers(&self, weights: &Weights) -> Result<[Vec<Vec<f32>>; 2], TrainError> {
-        weights.check(&self.specs)?;
-        let mut trained = vec![Vec::new(); self.state.parameters.len()];
-        let mut running = vec![Vec::new(); self.state.norms.len()];
-        for (place, values) in self.places.iter().zip(weights.values()) {
-            match *place {
-                Place::Trained(id, _) => trained[id.0].extend(values),
-                Place::Running(id, _) => running[id.0].extend(values),
-            }
-        }
-        Ok([trained, running])
-    }
-
-    /// Values for every parameter of the graph, out of the buffers that hold them: `read` fills
-    /// the beginning of a buffer up to the end of the parameter.
-    fn named(&self, read: impl Fn(Place, &mut [f32]) -> Result<()>) -> Result<Weights, TrainError> {
-        let mut values = Vec::new();
-        for (spec, place) in self.specs.iter().zip(&self.places) {
-            let (Place::Trained(_, first) | Place::Running(_, first)) = *place;
-            let len: usize = spec.shape.iter().product();
-            let mut buffer = vec![0.0; first + len];
-            read(*place, &mut buffer)?;
-            values.push(buffer.split_off(first));
-        }
-        Ok(Weights::from_values(self.specs.clone(), values))
-    }
-}
-
-/// The parts of the gradient of the parameters of a buffer, in order.
-fn gradients<'a, B: Backend>(
-    groups: &'a [Group<B>],
-    norms: &'a [Norm<B>],
-    (buffer, norm): (usize, Option<NormId>),
-) -> impl Iterator<Item = &'a B::Buffer> {
-    let of_groups = groups.iter().filter_map(move |group| group.gradients[buffer].as_ref());
-    of_groups.chain(norm.map(|norm| &norms[norm.0].gradients))
 }

@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-use nasrl_tensor::ops::{OptimizerStep, UpdateRule};
+use nasrl_tensor::Memory;
+use nasrl_tensor::ops::{OptimizerStep, StepSizes, UpdateRule};
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
@@ -239,10 +240,10 @@ impl Recipe {
         }
     }
 
-    /// What the optimizer does in its step number `number`, counted from 1.
-    pub(crate) fn step(&self, rate: f64, number: u64) -> OptimizerStep {
+    /// What the optimizer does in a step.
+    pub(crate) fn step<'a, B: Memory>(&self, sizes: StepSizes<'a, B>) -> OptimizerStep<'a, B> {
         let Recipe { optimizer, weight_decay, .. } = *self;
-        OptimizerStep { rule: optimizer.rule(), rate, weight_decay, number }
+        OptimizerStep { rule: optimizer.rule(), weight_decay, sizes }
     }
 
     /// The step size of a step, both counted from 0.

@@ -11,7 +11,8 @@ use crate::schedule::Schedule;
 /// What training a child takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
-    /// Bytes at the peak of [`train`](crate::train), evaluation included and the dataset not:
+    /// Bytes at the peak of [`train`](crate::train), evaluation included, the dataset and tables
+    /// over its images not:
     /// parameters and what the optimizer remembers, packed filters, activations and gradients of
     /// the batch, buffers and scratches of the threads, copies of the weights.
     pub bytes: usize,

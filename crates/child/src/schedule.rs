@@ -74,6 +74,11 @@ impl Schedule {
         Ok(Schedule { threads, block: block.min(group), group })
     }
 
+    /// Whether a group is one block, so that nothing is added to its gradients.
+    pub(crate) fn has_single_blocks(&self) -> bool {
+        self.block >= self.group
+    }
+
     /// The blocks of a group of a batch of `images`, in order.
     pub(crate) fn blocks(
         &self,

@@ -11,7 +11,7 @@ use rand_core::Rng;
 
 use crate::TrainError;
 use crate::data::{ImageShape, Split};
-use crate::program::{Batch, Lowering, Program, ProgramOptions};
+use crate::program::{Lowering, Program, ProgramOptions};
 use crate::recipe::Recipe;
 use crate::schedule::Schedule;
 use crate::weights::Weights;
@@ -69,14 +69,11 @@ fn time(
     let compile = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
     let mut program = Program::new(&Cpu::serial(), graph, recipe, &compile)?;
     program.load(&Weights::initial(graph, 0, 0))?;
-    let indices: Vec<u32> = (0..split.len() as u32).collect();
-    let mut batches = indices.chunks(recipe.batch).cycle();
     let mut seconds = |steps: usize| {
+        let order: Vec<u32> = (0..split.len() as u32).cycle().take(steps * recipe.batch).collect();
+        let rates = vec![recipe.learning_rate; steps];
         let started = Instant::now();
-        for indices in batches.by_ref().take(steps) {
-            program.backpropagate(&Batch { split, indices })?;
-            program.update(recipe.learning_rate)?;
-        }
+        program.train(split, &order, &rates)?.try_for_each(|score| score.map(drop))?;
         Ok::<_, TrainError>(started.elapsed().as_secs_f64())
     };
     seconds(WARM_UP)?;

@@ -1,6 +1,5 @@
 //! Training a child from its first weights to its accuracies.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,59 +7,16 @@ use std::time::{Duration, Instant};
 use nasrl_space::Graph;
 use nasrl_tensor::random::{Key, Philox};
 use nasrl_tensor::{Backend, Cpu};
-use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::checkpoint::{self, Checkpoint};
 use crate::data::{Dataset, Split};
-use crate::program::{Batch, Lowering, Program, ProgramOptions, Score};
+use crate::program::{Lowering, Program, ProgramOptions, Score};
+use crate::progress::{Epoch, StepLoss};
 use crate::recipe::{Order, Recipe};
 use crate::schedule::Schedule;
+use crate::training::{Test, Training};
 use crate::weights::Weights;
-
-/// How a training runs, apart from what the recipe says. The result depends on `seed`, `trial`,
-/// `weights`, `steps` and the blocks and groups of `schedule` alone.
-pub struct Training<'a> {
-    /// The run's seed.
-    pub seed: u64,
-    /// The number of the trial within its run. With the seed it is the key of everything random:
-    /// initial weights, order of images, dropout, augmentation.
-    pub trial: u64,
-    /// Threads to train with.
-    pub threads: usize,
-    /// How a batch is cut, threads included, if not as [`Schedule::cpu`] does.
-    pub schedule: Option<Schedule>,
-    /// Ends the training with [`TrainError::Cancelled`] at its next step once it is true.
-    pub cancel: Option<&'a AtomicBool>,
-    /// Is told of every epoch as it ends.
-    pub on_epoch: Option<&'a mut dyn FnMut(&Epoch)>,
-    /// What to go on from instead of starting; the rest is then, bit for bit, as it would have been.
-    pub resume: Option<&'a Checkpoint>,
-    /// Is given where the training stands after every epoch but the last, and may end it there
-    /// with [`TrainError::Cancelled`].
-    pub on_checkpoint: Option<&'a mut OnCheckpoint<'a>>,
-    /// What to start from instead of random weights.
-    pub weights: Option<&'a Weights>,
-    /// Ends the training after so many steps.
-    pub steps: Option<u64>,
-    /// Every how many steps [`Trained::losses`] notes the loss; 0 for never.
-    pub log_every: u64,
-    /// Whether test images are looked at.
-    pub test: Test,
-}
-
-/// Takes where a training stands, and says whether to go on.
-pub type OnCheckpoint<'a> = dyn FnMut(&Checkpoint) -> ControlFlow<()> + 'a;
-
-/// Whether test images are looked at after the training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Test {
-    /// They are not: a search must not know them.
-    #[default]
-    Skip,
-    /// The accuracy on them is measured, if there are any.
-    Measure,
-}
 
 /// A part of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,31 +40,6 @@ pub struct Trained {
     pub weights: Weights,
     /// The accuracy on the test images, if it was asked for and there are any.
     pub test_accuracy: Option<f64>,
-}
-
-/// What an epoch came to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Epoch {
-    /// Counted from 1.
-    pub number: usize,
-    /// The mean loss over the images, in nats, each as the network was when it came.
-    pub loss: f64,
-    /// The accuracy on the images, each as the network was when it came.
-    pub training_accuracy: f64,
-    /// The accuracy on the validation images after the epoch; `None` without any.
-    pub validation_accuracy: Option<f64>,
-    /// Training images a second, validation not counted.
-    pub images_per_second: f64,
-}
-
-/// The loss of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepLoss {
-    /// Counted from 1, through all epochs.
-    pub step: u64,
-    /// The mean over the batch, in nats.
-    pub loss: f32,
 }
 
 /// How a network does on a split.
@@ -240,7 +171,7 @@ struct Course<'a> {
 impl<'a> Course<'a> {
     fn new(recipe: &'a Recipe, images: usize, training: &Training<'_>) -> Self {
         let steps = (recipe.epochs as u64).saturating_mul(images.div_ceil(recipe.batch) as u64);
-        let identity = checkpoint::Course::new(recipe, images, training);
+        let identity = training.course(recipe, images);
         Course {
             recipe,
             identity,
@@ -295,12 +226,18 @@ impl<'a> Course<'a> {
         let started = Instant::now();
         let mut total = Total::default();
         let left = usize::try_from(self.last_step - self.step).unwrap_or(usize::MAX);
+        let batches = order.chunks(self.recipe.batch).take(left);
+        let rate = |step| self.recipe.learning_rate_at(self.epoch, step, self.steps_of_schedule);
+        let rates: Vec<f64> =
+            (self.step..).zip(batches.clone()).map(|(step, _)| rate(step)).collect();
         let mut step = 0;
-        for indices in order.chunks(self.recipe.batch).take(left) {
+        let mut scores = program.train(&dataset.train, &order, &rates)?;
+        for indices in batches {
             check_cancelled(cancel)?;
-            let score = self.step(program, &Batch { split: &dataset.train, indices })?;
+            let Some(score) = scores.next().transpose()? else { break };
             step += 1;
             check_finite(f64::from(score.loss), self.epoch + 1, step)?;
+            self.note(score);
             total.add(score, indices.len());
         }
         let seconds = started.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
@@ -321,19 +258,12 @@ impl<'a> Course<'a> {
         })
     }
 
-    fn step<B: Backend>(
-        &mut self,
-        program: &mut Program<B>,
-        batch: &Batch<'_>,
-    ) -> Result<Score, TrainError> {
-        let rate = self.recipe.learning_rate_at(self.epoch, self.step, self.steps_of_schedule);
-        let score = program.backpropagate(batch)?;
-        program.update(rate)?;
+    /// Counts a step.
+    fn note(&mut self, score: Score) {
         self.step += 1;
         if self.log_every > 0 && self.step.is_multiple_of(self.log_every) {
             self.losses.push(StepLoss { step: self.step, loss: score.loss });
         }
-        Ok(score)
     }
 }
 
@@ -344,11 +274,13 @@ fn measure<B: Backend>(
     batch: usize,
     cancel: Option<&AtomicBool>,
 ) -> Result<Evaluation, TrainError> {
-    let indices: Vec<u32> = (0..split.len() as u32).collect();
+    let order: Vec<u32> = (0..split.len() as u32).collect();
     let mut total = Total::default();
-    for indices in indices.chunks(batch) {
+    let mut scores = program.measure(split, &order)?;
+    for indices in order.chunks(batch) {
         check_cancelled(cancel)?;
-        total.add(program.evaluate(&Batch { split, indices })?, indices.len());
+        let Some(score) = scores.next().transpose()? else { break };
+        total.add(score, indices.len());
     }
     Ok(total.mean())
 }
@@ -382,26 +314,6 @@ impl Total {
     fn mean(&self) -> Evaluation {
         let images = self.images as f64;
         Evaluation { loss: self.loss / images, accuracy: self.correct as f64 / images }
-    }
-}
-
-impl Default for Training<'_> {
-    /// Seed and trial 0, one thread, random weights, the whole recipe, and nothing beside it.
-    fn default() -> Self {
-        Training {
-            seed: 0,
-            trial: 0,
-            threads: 1,
-            schedule: None,
-            cancel: None,
-            on_epoch: None,
-            resume: None,
-            on_checkpoint: None,
-            weights: None,
-            steps: None,
-            log_every: 0,
-            test: Test::Skip,
-        }
     }
 }
 

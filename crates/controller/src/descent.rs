@@ -1,6 +1,6 @@
 //! From a gradient to changed parameters.
 
-use nasrl_tensor::ops::{OptimizerStep, UpdateRule};
+use nasrl_tensor::ops::{GradientPieces, OptimizedTensor, OptimizerStep, StepSizes, UpdateRule};
 use nasrl_tensor::{Backend, DType, Result};
 
 use crate::parameters::Parameters;
@@ -45,14 +45,19 @@ impl<B: Backend> Descent<B> {
         }
         self.steps += 1;
         let rule = self.optimizer.rule();
-        let weight_decay = 2.0 * self.l2;
-        let step = OptimizerStep { rule, rate, weight_decay, number: self.steps };
-        for (index, spec) in parameters.specs.iter().enumerate() {
-            let (value, gradient) = (&mut parameters.values[index], &parameters.gradients[index]);
-            let state = &mut self.state[index][..rule.state_buffers()];
-            self.backend.optimizer_step(spec.count(), &step, value, &[gradient], state)?;
-        }
-        Ok(())
+        let sizes = StepSizes::Given(rule.sizes(rate, self.steps));
+        let step = OptimizerStep { rule, weight_decay: 2.0 * self.l2, sizes };
+        let Parameters { specs, values, gradients, .. } = parameters;
+        let whole = |buffer| [GradientPieces { buffer, count: 1 }];
+        let gradients: Vec<_> = gradients.iter().map(whole).collect();
+        let operands = specs.iter().zip(values).zip(&gradients).zip(&mut self.state);
+        let tensors = operands.map(|(((spec, parameters), gradients), state)| OptimizedTensor {
+            len: spec.count(),
+            parameters,
+            gradients,
+            state: &mut state[..rule.state_buffers()],
+        });
+        self.backend.optimizer_steps(&step, &mut tensors.collect::<Vec<_>>())
     }
 
     /// Forgets all steps.

@@ -3,6 +3,7 @@
 use crate::engine::{Event, EventState, Shuffle, State, Work};
 use crate::status::{Res, Status};
 use std::collections::{HashMap, HashSet};
+use std::thread::{self, ThreadId};
 
 /// A captured graph. Nodes stand in the order of capture, which respects all dependencies.
 #[derive(Debug, Default)]
@@ -23,9 +24,21 @@ pub(crate) struct Capture {
     graph: Graph,
     /// The stream in which it was begun.
     origin: usize,
+    /// Whose calls it forbids.
+    mode: Mode,
+    /// The thread that began it.
+    thread: ThreadId,
     /// By stream: the nodes that its next node waits for.
     tails: HashMap<usize, Vec<usize>>,
     invalid: bool,
+}
+
+/// Which threads may not make calls that are unsafe in a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Global,
+    ThreadLocal,
+    Relaxed,
 }
 
 /// What `cuStreamIsCapturing` says.
@@ -103,13 +116,20 @@ impl State {
     }
 
     /// Begins to capture a stream.
-    pub(crate) fn begin_capture(&mut self, key: usize) -> Res {
+    pub(crate) fn begin_capture(&mut self, key: usize, mode: Mode) -> Res {
         if self.stream(key)?.capture.is_some() {
             return Err(Status::INVALID_VALUE);
         }
         let id = self.handle() as u64;
         let tails = HashMap::from([(key, Vec::new())]);
-        let capture = Capture { graph: Graph::default(), origin: key, tails, invalid: false };
+        let capture = Capture {
+            graph: Graph::default(),
+            origin: key,
+            mode,
+            thread: thread::current().id(),
+            tails,
+            invalid: false,
+        };
         self.captures.insert(id, capture);
         self.stream(key)?.capture = Some(id);
         Ok(())
@@ -144,13 +164,28 @@ impl State {
         })
     }
 
-    /// Refuses a call that may wait for the device while any stream is captured.
+    /// Refuses a call that may wait for the device while a capture forbids that to this thread.
     pub(crate) fn not_while_capturing(&mut self) -> Res {
-        if self.captures.is_empty() {
-            return Ok(());
+        let thread = thread::current().id();
+        self.refuse_in(|capture| match capture.mode {
+            Mode::Global => true,
+            Mode::ThreadLocal => capture.thread == thread,
+            Mode::Relaxed => false,
+        })
+    }
+
+    /// Refuses a call that waits for everything, captured streams among it.
+    pub(crate) fn nothing_is_captured(&mut self) -> Res {
+        self.refuse_in(|_| true)
+    }
+
+    fn refuse_in(&mut self, forbids: impl Fn(&Capture) -> bool) -> Res {
+        let mut outcome = Ok(());
+        for capture in self.captures.values_mut().filter(|capture| forbids(capture)) {
+            capture.invalidate();
+            outcome = Err(Status::STREAM_CAPTURE_UNSUPPORTED);
         }
-        self.captures.values_mut().for_each(Capture::invalidate);
-        Err(Status::STREAM_CAPTURE_UNSUPPORTED)
+        outcome
     }
 
     /// Records an event at the end of a stream.

@@ -91,6 +91,11 @@ impl Emulator {
         journal.kernels.iter().map(kernel).collect()
     }
 
+    /// How often each function of the driver was called so far, by name.
+    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
+        driver::calls()
+    }
+
     /// Explanations of all errors so far, oldest first.
     pub fn reports(&self) -> Vec<Report> {
         self.journal().reports.clone()

@@ -24,6 +24,10 @@ impl Emulator {
     pub fn kernels(&self) -> Vec<Kernel> {
         match *self {}
     }
+    /// How often each function of the driver was called so far.
+    pub fn calls(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        match *self {}
+    }
     /// Explanations of the errors met so far.
     pub fn reports(&self) -> Vec<Report> {
         match *self {}

@@ -40,9 +40,51 @@ pub trait Memory: Clone + Send + Sync + 'static {
     fn capacity(buffer: &Self::Buffer) -> usize;
 }
 
+/// Work that a device does again without being told each part of it.
+pub trait Record: Memory {
+    /// Work that was recorded.
+    type Recording: Send;
+
+    /// Notes the operations that `work` asks for, without doing them; `None`, and `work` is not
+    /// called, on a device that has nothing to gain. A recording keeps the memory that it uses.
+    ///
+    /// # Errors
+    /// Those of the work, and [`Error::NotRecordable`](crate::Error::NotRecordable) if it
+    /// allocates, exchanges something with the host, or asks for an operation whose kernels or
+    /// scratch are not there yet: the same work is to have been done once before. The device is as
+    /// it was then.
+    fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Option<Self::Recording>>;
+
+    /// Does the work, on the buffers that it was recorded with.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn replay(&self, recording: &Self::Recording) -> Result<()>;
+}
+
+/// Data that stays in a device's memory for everyone there.
+pub trait Reside: Memory {
+    /// Elements that everyone on the device may read; clones share them.
+    type Resident: Clone + Send + Sync + 'static;
+
+    /// Brings data to the device; `None` where the host's memory is the device's.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), or those of the device.
+    fn reside<T: Element>(&self, data: &[T]) -> Result<Option<Self::Resident>>;
+
+    /// The elements as a buffer of this backend, for reading only.
+    ///
+    /// # Errors
+    /// [`Error::OtherDevice`](crate::Error::OtherDevice) if they are on another device.
+    fn attach(&self, resident: &Self::Resident) -> Result<Self::Buffer>;
+}
+
 /// A device that implements every operation; nothing in it is optional.
 pub trait Backend:
     Memory
+    + Record
+    + Reside
     + ops::ActivationBackend
     + ops::AddBackend
     + ops::AttentionBackend
@@ -64,12 +106,15 @@ pub trait Backend:
     + ops::OptimizerBackend
     + ops::Pad2dBackend
     + ops::Pool2dBackend
+    + ops::SelectBackend
     + ops::SoftmaxBackend
 {
 }
 
 impl<B> Backend for B where
     B: Memory
+        + Record
+        + Reside
         + ops::ActivationBackend
         + ops::AddBackend
         + ops::AttentionBackend
@@ -91,6 +136,7 @@ impl<B> Backend for B where
         + ops::OptimizerBackend
         + ops::Pad2dBackend
         + ops::Pool2dBackend
+        + ops::SelectBackend
         + ops::SoftmaxBackend
 {
 }

@@ -175,6 +175,18 @@ pub enum Error {
         /// Where the operation ran.
         expected: String,
     },
+    /// Something that is done once and cannot be part of a recording.
+    #[error("{what} cannot be recorded; do the work once before it is recorded")]
+    NotRecordable {
+        /// What it is.
+        what: &'static str,
+    },
+    /// A buffer of memory that several streams read was to be written.
+    #[error("{device}: memory that several streams read is to be written; write a copy of it")]
+    ReadOnly {
+        /// The device.
+        device: String,
+    },
     /// A call of the CUDA driver that failed, or work before it that did.
     #[error("{during}: {code}: {text}")]
     Cuda {

@@ -32,7 +32,7 @@ pub mod random;
 mod shape;
 mod tensor;
 
-pub use backend::{Backend, Memory};
+pub use backend::{Backend, Memory, Record, Reside};
 pub use cpu::Cpu;
 pub use cuda::Cuda;
 pub use dtype::{DType, Element, Float};

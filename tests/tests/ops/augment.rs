@@ -1,6 +1,9 @@
 //! The input pipeline: normalisation, crop, flip and cutout.
 
-use nasrl_tensor::ops::{Augment, Crop, Draw, Flip, Normalisation, augment};
+use nasrl_tensor::ops::{
+    Augment, AugmentBackend, AugmentInputs, Crop, Draw, Flip, ImageBatch, ImageSource,
+    Normalisation, augment,
+};
 use nasrl_tensor::random::{Key, philox4x32, scaled};
 use nasrl_tensor::{DType, Error, Memory, Shape, Tensor};
 use nasrl_tests::{FLOATS, Inputs, Tolerance, assert_close, assert_equal, values};
@@ -280,5 +283,39 @@ fn what_does_not_fit_is_refused() {
         let how = Augment::normalise(Normalisation::PerChannel { mean, deviation });
         let error = refused(&images, &first, how);
         assert!(matches!(error, Error::Parameter { name: found, .. } if found == name));
+    }
+}
+
+/// The step of a clock is added to that of the draw, across the border of 32 bits too.
+#[test]
+fn a_clock_counts_on_from_the_step() {
+    let dataset = Dataset::new([7, 13, 2]);
+    let [height, width, channels] = dataset.size;
+    let indices: Vec<u32> = (0..IMAGES as u32).collect();
+    for on in backends() {
+        let upload = |dtype, count| on.zeros(dtype, count).unwrap();
+        let mut images = upload(DType::U8, dataset.bytes.len());
+        on.write(&dataset.bytes, &mut images).unwrap();
+        let mut places = upload(DType::U32, IMAGES);
+        on.write(&indices, &mut places).unwrap();
+        let mut clock = upload(DType::U32, 2);
+        on.write(&[7u32, 9], &mut clock).unwrap();
+        for step in [0, 3, u64::from(u32::MAX) - 2] {
+            let how = |step| Augment {
+                crop: Crop::Pad { by: 3 },
+                flip: Flip::Horizontal,
+                cutout: 4,
+                draw: Some(Draw { key: Key([7, 8]), step }),
+                ..Augment::normalise(BYTES)
+            };
+            let source = ImageSource::Dataset;
+            let batch = ImageBatch { count: IMAGES, height, width, channels, source };
+            let mut y = Tensor::zeros(&on, DType::F32, [IMAGES, height, width, channels]).unwrap();
+            let inputs = AugmentInputs { images: &images, indices: &places, clock: Some(&clock) };
+            on.augment(batch, &how(step), inputs, y.buffer_mut().unwrap()).unwrap();
+            let run = |step| dataset.run(&on, &indices, &how(step), DType::F32);
+            assert_eq!(values(&y), run(step + 7), "{step} on {}", on.name());
+            assert_ne!(values(&y), run(step));
+        }
     }
 }

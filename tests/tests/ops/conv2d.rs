@@ -284,6 +284,18 @@ fn what_a_program_fuses_is_exact() {
                 let mut found = buffer(&before, DType::F32);
                 on.conv2d_wgrad(&plan, images, &x, &dy, Sum::Add, &mut found).unwrap();
                 assert_equal(&what("dw"), &read(&found, dw.len()), &dw);
+
+                // What is before is added last, and is exact like every other sum.
+                let count = on.conv2d_gradient_pieces(&plan, images);
+                let most = on.conv2d_memory(&geometry, dtype, images).pieces;
+                assert!((1..=most).contains(&count), "{count} pieces of {most}");
+                let mut pieces = buffer(&vec![7.0; count * dw.len()], DType::F32);
+                on.conv2d_wgrad_pieces(&plan, images, &x, &dy, &mut pieces).unwrap();
+                let mut total = before.clone();
+                for piece in read(&pieces, count * dw.len()).chunks(dw.len()) {
+                    total.iter_mut().zip(piece).for_each(|(total, piece)| *total += piece);
+                }
+                assert_equal(&what("pieces of dw"), &total, &dw);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! `loss = sum -ln softmax(x)[label] / divisor`, its gradient and the number of correct rows.
 
 use nasrl_tensor::ops::{
-    CrossEntropy, CrossEntropyBackend, Rows, Sum, cross_entropy, cross_entropy_with_gradient,
+    CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, Rows, Sum, cross_entropy,
+    cross_entropy_with_gradient,
 };
 use nasrl_tensor::{DType, Error, Memory, Tensor};
 use nasrl_tests::{
@@ -135,6 +136,7 @@ fn blocks_add_up() {
     for device in backends() {
         let x = [40.0, -60.0, -60.0, 40.0, 40.0, -60.0];
         let mut sums = device.zeros(DType::F32, 2).unwrap();
+        let mut table = device.zeros(DType::F32, 8).unwrap();
         // Longer than the blocks, as the buffers of a compiled program are.
         let [mut logits, mut dlogits] = [9, 9].map(|len| device.zeros(DType::F32, len).unwrap());
         let mut labels = device.zeros(DType::U32, 5).unwrap();
@@ -145,14 +147,21 @@ fn blocks_add_up() {
             device.write(block_labels, &mut labels).unwrap();
             let rows = Rows { count: block_labels.len(), channels: 2 };
             let geometry = CrossEntropy { rows, divisor: 4.0, sum };
-            device
-                .cross_entropy_with_gradient(&geometry, &logits, &labels, &mut sums, &mut dlogits)
-                .unwrap();
-            if sum == Sum::Add {
-                device.cross_entropy(&geometry, &logits, &labels, &mut sums).unwrap();
+            let mut clock = device.zeros(DType::U32, 2).unwrap();
+            device.write(&[9u32, 2], &mut clock).unwrap();
+            for (clock, sums) in [(None, &mut sums), (Some(&clock), &mut table)] {
+                let inputs = || CrossEntropyInputs { logits: &logits, labels: &labels, clock };
+                device
+                    .cross_entropy_with_gradient(&geometry, inputs(), sums, &mut dlogits)
+                    .unwrap();
+                if sum == Sum::Add {
+                    device.cross_entropy(&geometry, inputs(), sums).unwrap();
+                }
             }
         }
         assert_eq!(elements::<f32, _>(&device, &sums), [25.0, 3.0]);
+        let of_rows = [0.0, 0.0, 0.0, 0.0, 25.0, 3.0, 0.0, 0.0];
+        assert_eq!(elements::<f32, _>(&device, &table), of_rows);
     }
 }
 

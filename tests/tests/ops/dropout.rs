@@ -1,6 +1,6 @@
 //! `y = x / (1 - rate)` or 0, by a mask that depends on an element's place alone.
 
-use nasrl_tensor::ops::{Dropout, dropout};
+use nasrl_tensor::ops::{Dropout, DropoutBackend, dropout};
 use nasrl_tensor::random::{Key, philox4x32};
 use nasrl_tensor::{DType, Error, Memory, Tensor};
 use nasrl_tests::{FLOATS, Inputs, Tolerance, assert_close, assert_equal, rounded, tensor, values};
@@ -109,4 +109,22 @@ fn what_does_not_fit_is_refused() {
     }
     let labels = Tensor::zeros(&device, DType::U32, [4]).unwrap();
     assert!(matches!(dropout(&labels, &DROPOUT).unwrap_err(), Error::DType { .. }));
+}
+
+/// The step of a clock is added to that of the call, across the border of 32 bits too.
+#[test]
+fn a_clock_counts_on_from_the_step() {
+    for on in backends() {
+        let x = tensor(&on, DType::F32, [1000], &[1.0; 1000]);
+        let mut clock = on.zeros(DType::U32, 2).unwrap();
+        on.write(&[7u32, 9], &mut clock).unwrap();
+        for step in [0, 3, u64::from(u32::MAX) - 2] {
+            let at = |step| Dropout { step, ..DROPOUT };
+            let mut found = Tensor::zeros(&on, DType::F32, [1000]).unwrap();
+            let y = found.buffer_mut().unwrap();
+            on.dropout(&at(step), Some(&clock), 1000, x.buffer(), y).unwrap();
+            assert_eq!(values(&found), values(&dropout(&x, &at(step + 7)).unwrap()));
+            assert_ne!(values(&found), values(&dropout(&x, &at(step)).unwrap()));
+        }
+    }
 }

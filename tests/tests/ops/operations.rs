@@ -22,4 +22,5 @@ mod memory;
 mod optimizer;
 mod pad;
 mod pool;
+mod select;
 mod softmax;

@@ -1,6 +1,9 @@
 //! SGD, Adam and RMSProp against their formulas in f64.
 
-use nasrl_tensor::ops::{Optimizer, OptimizerBackend, OptimizerStep, UpdateRule};
+use nasrl_tensor::ops::{
+    GradientPieces, OptimizedTensor, Optimizer, OptimizerBackend, OptimizerStep, StepSizes,
+    UpdateRule,
+};
 use nasrl_tensor::{DType, Error, Memory, Tensor};
 use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, elements, tensor, values};
 
@@ -19,7 +22,15 @@ const RULES: [UpdateRule; 7] = [
     UpdateRule::RmsProp { decay: 0.5, momentum: 0.9, epsilon: 0.01 },
 ];
 
-/// One parameter's state and its step.
+/// A step in the terms of its formula.
+struct Step {
+    rule: UpdateRule,
+    rate: f64,
+    weight_decay: f64,
+    number: u64,
+}
+
+/// One parameter's state.
 #[derive(Clone, Copy, Default)]
 struct Reference {
     p: f64,
@@ -28,8 +39,8 @@ struct Reference {
 }
 
 impl Reference {
-    fn step(&mut self, step: &OptimizerStep, gradient: f64) {
-        let OptimizerStep { rule, rate, weight_decay, number } = *step;
+    fn step(&mut self, step: &Step, gradient: f64) {
+        let Step { rule, rate, weight_decay, number } = *step;
         let g = gradient + weight_decay * self.p;
         match rule {
             UpdateRule::Sgd { momentum, nesterov } => {
@@ -69,20 +80,27 @@ fn sgd_of_integers_is_exact() {
                 let (mut parameters, mut state) = (zeros(), [zeros()]);
                 device.write(&p, &mut parameters).unwrap();
                 for number in 1..=3 {
-                    let step = OptimizerStep { rule, rate: 0.25, weight_decay: 0.5, number };
-                    let partial: Vec<Vec<f32>> = (0..3).map(|_| inputs.integers(len, 9)).collect();
-                    let buffers: Vec<_> = partial
-                        .iter()
-                        .map(|partial| {
-                            let mut buffer = zeros();
-                            device.write(partial, &mut buffer).unwrap();
-                            buffer
-                        })
-                        .collect();
-                    let gradients: Vec<_> = buffers.iter().collect();
-                    device
-                        .optimizer_step(len, &step, &mut parameters, &gradients, &mut state)
-                        .unwrap();
+                    let step = Step { rule, rate: 0.25, weight_decay: 0.5, number };
+                    let partial: Vec<Vec<f32>> = (0..5).map(|_| inputs.integers(len, 9)).collect();
+                    // Three pieces in one buffer, one in each of two.
+                    let buffers = [partial[..3].concat(), partial[3].clone(), partial[4].clone()];
+                    let buffers = buffers.map(|pieces| {
+                        let mut buffer = device.zeros(DType::F32, pieces.len() + 3).unwrap();
+                        device.write(&pieces, &mut buffer).unwrap();
+                        buffer
+                    });
+                    let counted = buffers.iter().zip([3, 1, 1]);
+                    let gradients: Vec<_> =
+                        counted.map(|(buffer, count)| GradientPieces { buffer, count }).collect();
+                    let tensor = OptimizedTensor {
+                        len,
+                        parameters: &mut parameters,
+                        gradients: &gradients,
+                        state: &mut state,
+                    };
+                    let sizes = StepSizes::Given(rule.sizes(step.rate, number));
+                    let made = OptimizerStep { rule, weight_decay: step.weight_decay, sizes };
+                    device.optimizer_steps(&made, &mut [tensor]).unwrap();
                     for (index, reference) in expected.iter_mut().enumerate() {
                         let gradient = partial.iter().map(|g| f64::from(g[index])).sum();
                         reference.step(&step, gradient);
@@ -126,7 +144,7 @@ fn steps_of_random_gradients_are_within_rounding() {
                     let rate = 0.01 / number as f64;
                     let gradients = draw();
                     optimizer.step(rate, &mut parameters, &tensors(&gradients)).unwrap();
-                    let step = OptimizerStep { rule, rate, weight_decay, number };
+                    let step = Step { rule, rate, weight_decay, number };
                     for (reference, g) in expected.iter_mut().zip(gradients.concat()) {
                         reference.step(&step, g.into());
                     }
@@ -144,12 +162,54 @@ fn steps_of_random_gradients_are_within_rounding() {
     }
 }
 
+/// The sizes of a step are those of the row that the clock names, bit for bit.
+#[test]
+fn sizes_come_from_a_table() {
+    for device in backends() {
+        for rule in RULES {
+            let upload = |values: &[f32]| {
+                let mut buffer = device.zeros(DType::F32, values.len()).unwrap();
+                device.write(values, &mut buffer).unwrap();
+                buffer
+            };
+            let mut inputs = Inputs::new(5);
+            let (start, gradient) = (inputs.uniform(1025), upload(&inputs.uniform(1025)));
+            let rows: Vec<[f32; 2]> = (1..=4).map(|number| rule.sizes(0.1, number)).collect();
+            let table = upload(rows.as_flattened());
+            let [given, looked_up] = [false, true].map(|looks| {
+                let mut parameters = upload(&start);
+                let mut state: Vec<_> =
+                    (0..rule.state_buffers()).map(|_| upload(&[0.0; 1025])).collect();
+                for (row, sizes) in rows.iter().enumerate() {
+                    let mut clock = device.zeros(DType::U32, 2).unwrap();
+                    device.write(&[77, row as u32], &mut clock).unwrap();
+                    let sizes = match looks {
+                        true => StepSizes::Table { table: &table, clock: &clock },
+                        false => StepSizes::Given(*sizes),
+                    };
+                    let tensor = OptimizedTensor {
+                        len: 1025,
+                        parameters: &mut parameters,
+                        gradients: &[GradientPieces { buffer: &gradient, count: 1 }],
+                        state: &mut state,
+                    };
+                    let step = OptimizerStep { rule, weight_decay: 0.01, sizes };
+                    device.optimizer_steps(&step, &mut [tensor]).unwrap();
+                }
+                elements::<f32, _>(&device, &parameters)
+            });
+            assert_eq!(given, looked_up, "{rule:?} on {}", device.name());
+            assert_ne!(given, start);
+        }
+    }
+}
+
 /// More tensors than one launch takes, empty ones among them.
 #[test]
 fn many_tensors_are_each_changed_by_their_own_gradient() {
     for backend in backends() {
         let mut inputs = Inputs::new(4);
-        let lens: Vec<usize> = (0..150).map(|i| [0, 1, 33, 1024, 1025][i % 5]).collect();
+        let lens: Vec<usize> = (0..600).map(|i| [0, 1, 33, 1024, 1025][i % 5]).collect();
         let (start, gradients): (Vec<_>, Vec<_>) =
             lens.iter().map(|&len| (inputs.integers(len, 9), inputs.integers(len, 9))).unzip();
         let tensors = |values: &[Vec<f32>]| -> Vec<_> {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use nasrl_tensor::Backend;
+
 use super::error::DataError;
 use super::permutation::permutation;
+use super::residents::Residents;
 use super::shape::ImageShape;
 
 /// Images with their labels, decoded once to bytes.
@@ -11,11 +14,12 @@ use super::shape::ImageShape;
 /// An image is `height x width x channels` bytes in that order (so the whole is NHWC), 0 to 255 as
 /// in the file: normalising is the input pipeline's work. Children that train side by side share
 /// one `Arc<Split>`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Split {
     shape: ImageShape,
     images: Vec<u8>,
     labels: Vec<u32>,
+    residents: Residents,
 }
 
 /// Key of the permutation that picks validation images. Changing it changes every result.
@@ -31,6 +35,14 @@ impl fmt::Debug for Split {
     }
 }
 
+impl PartialEq for Split {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.images == other.images && self.labels == other.labels
+    }
+}
+
+impl Eq for Split {}
+
 impl Split {
     /// Joins NHWC pixels and their labels.
     ///
@@ -43,7 +55,7 @@ impl Split {
             let (bytes, labels) = (images.len(), labels.len());
             return Err(DataError::SplitLengths { shape, bytes, labels });
         }
-        Ok(Self { shape, images, labels })
+        Ok(Self { shape, images, labels, residents: Residents::default() })
     }
 
     /// Number of images.
@@ -86,12 +98,26 @@ impl Split {
         &self.images[index * bytes..(index + 1) * bytes]
     }
 
+    /// A number that no other split has.
+    pub(crate) fn id(&self) -> u64 {
+        self.residents.id()
+    }
+
+    /// The images and the labels in the memory of a device, where they are brought by the first who
+    /// asks and stay as long as the split; `None` where the host's memory is the device's.
+    pub(crate) fn resident<B: Backend>(
+        &self,
+        on: &B,
+    ) -> nasrl_tensor::Result<Option<[B::Resident; 2]>> {
+        self.residents.on(on, &self.images, &self.labels)
+    }
+
     /// The images at `indices`, in that order.
     pub(super) fn select(&self, indices: &[usize]) -> Split {
         let mut images = Vec::with_capacity(indices.len() * self.shape.bytes());
         indices.iter().for_each(|&index| images.extend_from_slice(self.image(index)));
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Split { shape: self.shape, images, labels }
+        Split { shape: self.shape, images, labels, residents: Residents::default() }
     }
 
     /// Moves `count` images into a split of their own: the first `count` of a fixed permutation of

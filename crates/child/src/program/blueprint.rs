@@ -71,11 +71,17 @@ impl Blueprint {
         let trained: usize = parameters.trained.iter().map(|parameter| parameter.len).sum();
         let channels: usize = parameters.norms.iter().map(|norm| norm.channels).sum();
         let state = F32 * ((1 + moments) * trained + NORM_ROWS * channels);
-        let added_up = parameters.trained.iter().filter(|parameter| parameter.norm.is_none());
-        let gradients = F32 * (added_up.map(|parameter| parameter.len).sum::<usize>() + LOSS_SUMS);
-        let convolutions: Vec<Conv2dMemory> = self.convolutions(on).collect();
-        let plans: usize = convolutions.iter().map(|memory| memory.plan).sum();
-        let scratch = convolutions.iter().map(|memory| memory.scratch).max().unwrap_or(0);
+        let convolutions: Vec<Option<Conv2dMemory>> = self.convolutions(on).collect();
+        let single = schedule.has_single_blocks();
+        let gradient = |(parameter, memory): (&Parameter, &Option<Conv2dMemory>)| {
+            let pieces = memory.filter(|_| single).map_or(1, |memory| memory.pieces);
+            if parameter.norm.is_some() { 0 } else { pieces * parameter.len }
+        };
+        let gradients = parameters.trained.iter().zip(&convolutions).map(gradient);
+        let gradients = F32 * (gradients.sum::<usize>() + LOSS_SUMS);
+        let convolutions = convolutions.iter().flatten();
+        let plans: usize = convolutions.clone().map(|memory| memory.plan).sum();
+        let scratch = convolutions.map(|memory| memory.scratch).max().unwrap_or(0);
         let images = schedule.block * graph.input_shape().elements();
         let thread = rooms(&slots.thread) + images;
         // Two copies while the first weights are loaded; one, of the trained weights, while the
@@ -89,12 +95,13 @@ impl Blueprint {
             + beside
     }
 
-    fn convolutions<B: Backend>(&self, on: &B) -> impl Iterator<Item = Conv2dMemory> {
+    /// What each buffer of parameters that are filters takes.
+    fn convolutions<B: Backend>(&self, on: &B) -> impl Iterator<Item = Option<Conv2dMemory>> {
         let memory = |(parameter, dtype): (&Parameter, &Option<DType>)| {
             let geometry = parameter.convolution.as_ref()?;
-            Some(on.conv2d_memory(geometry, (*dtype)?))
+            Some(on.conv2d_memory(geometry, (*dtype)?, self.schedule.block))
         };
-        self.parameters.trained.iter().zip(&self.dtypes).filter_map(memory)
+        self.parameters.trained.iter().zip(&self.dtypes).map(memory)
     }
 }
 

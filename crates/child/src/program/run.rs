@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use nasrl_space::Image;
 use nasrl_tensor::ops::{
-    ChannelRange, CopyChannels, CrossEntropy, Dropout, Epilogue, GlobalAveragePool, ImageBatch,
-    ImageSource, Matmul, Operand, Rows, Sum, Upstream,
+    AugmentInputs, ChannelRange, CopyChannels, CrossEntropy, CrossEntropyInputs, Dropout, Epilogue,
+    GlobalAveragePool, ImageBatch, ImageSource, Matmul, Operand, Rows, Sum, Upstream,
 };
 use nasrl_tensor::{Backend, Result};
 
@@ -15,15 +15,54 @@ use super::plan::{Plan, Slot};
 use super::state::{Group, State, TAKEN, Worker};
 use crate::schedule::Block;
 
+/// Where a batch comes from.
+pub(super) enum Feed<'a, B: Backend> {
+    /// The host, block by block.
+    Host(&'a Batch<'a>),
+    /// The device, which holds its dataset; it is one block.
+    Device(Here<'a, B>),
+}
+
+/// A batch that is on the device.
+pub(super) struct Here<'a, B: Backend> {
+    /// Those of the dataset.
+    pub(super) images: &'a B::Buffer,
+    /// Those of the batch.
+    pub(super) indices: &'a B::Buffer,
+    pub(super) labels: &'a B::Buffer,
+    /// What the number of the step is read from.
+    pub(super) clock: &'a B::Buffer,
+    pub(super) count: usize,
+}
+
+impl<B: Backend> Feed<'_, B> {
+    /// How many images the batch has.
+    pub(super) fn images(&self) -> usize {
+        match self {
+            Feed::Host(batch) => batch.indices.len(),
+            Feed::Device(here) => here.count,
+        }
+    }
+
+    fn clock(&self) -> Option<&B::Buffer> {
+        match self {
+            Feed::Host(_) => None,
+            Feed::Device(here) => Some(here.clock),
+        }
+    }
+}
+
 /// A block of images on its way through a stage.
 pub(super) struct Run<'a, B: Backend> {
     pub(super) backend: &'a B,
     pub(super) plan: &'a Plan,
     pub(super) state: &'a State<B>,
-    pub(super) batch: &'a Batch<'a>,
+    pub(super) feed: &'a Feed<'a, B>,
     pub(super) worker: &'a mut Worker<B>,
     pub(super) group: &'a mut Group<B>,
     pub(super) block: Block,
+    /// Whether the block is all of its group, so that gradients may be left in pieces.
+    pub(super) single: bool,
 }
 
 impl<B: Backend> Run<'_, B> {
@@ -77,28 +116,24 @@ impl<B: Backend> Run<'_, B> {
         let len = || self.len(step.inputs[0]);
         let rows = |channels: usize| Rows { count: len() / channels, channels };
         match step.operation {
-            Operation::Images => {
-                let host = &mut self.worker.bytes;
-                host.clear();
-                for &index in &self.batch.indices[self.block.images.clone()] {
-                    host.extend_from_slice(self.batch.split.image(index as usize));
-                }
-                on.write(host, output)
-            }
-            Operation::Indices => on.write(&self.batch.indices[self.block.images.clone()], output),
-            Operation::Labels => {
-                let host = &mut self.worker.labels;
-                host.clear();
-                let labels = self.batch.split.labels();
-                let indices = &self.batch.indices[self.block.images.clone()];
-                host.extend(indices.iter().map(|&index| labels[index as usize]));
-                on.write(host, output)
+            Operation::Images | Operation::Indices | Operation::Labels => {
+                self.bring(step.operation, output)
             }
             Operation::Augment { image: Image { height, width, channels }, mode } => {
-                let source = ImageSource::Batch;
+                let clock = self.feed.clock();
+                let (source, inputs) = match self.feed {
+                    Feed::Host(_) => {
+                        let (images, indices) = (input(0), input(1));
+                        (ImageSource::Batch, AugmentInputs { images, indices, clock })
+                    }
+                    Feed::Device(here) => {
+                        let Here { images, indices, .. } = *here;
+                        (ImageSource::Dataset, AugmentInputs { images, indices, clock })
+                    }
+                };
                 let batch = ImageBatch { count: images, height, width, channels, source };
-                let augment = self.state.augment(mode);
-                on.augment(batch, &augment, input(0), input(1), output)
+                let augment = self.state.augment(mode, self.number());
+                on.augment(batch, &augment, inputs, output)
             }
             Operation::Conv2d { filters, bias, relu } => {
                 let bias = bias.map(|bias| &parameters[bias.0].values);
@@ -110,7 +145,10 @@ impl<B: Backend> Run<'_, B> {
             }
             Operation::Conv2dWgrad { filters } => {
                 let plan = self.state.plan(filters);
-                on.conv2d_wgrad(plan, images, input(0), input(1), self.sum(), output)
+                match self.single {
+                    true => on.conv2d_wgrad_pieces(plan, images, input(0), input(1), output),
+                    false => on.conv2d_wgrad(plan, images, input(0), input(1), self.sum(), output),
+                }
             }
             Operation::Bias { bias, channels } => {
                 on.bias(rows(channels), input(0), &parameters[bias.0].values, None, output)
@@ -168,10 +206,10 @@ impl<B: Backend> Run<'_, B> {
                 let dropout = Dropout {
                     rate,
                     key: self.state.streams.dropout[stream],
-                    step: self.state.steps,
+                    step: self.number(),
                     offset: (len / images * self.block.images.start) as u64,
                 };
-                on.dropout(&dropout, len, input(0), output)
+                on.dropout(&dropout, self.feed.clock(), len, input(0), output)
             }
             Operation::Add if self.writes_over(step.inputs[0], step.output) => {
                 on.add_assign(len(), input(1), output)
@@ -207,6 +245,38 @@ impl<B: Backend> Run<'_, B> {
         }
     }
 
+    /// The number of the step, less what the clock counts.
+    fn number(&self) -> u64 {
+        match self.feed {
+            Feed::Host(_) => self.state.steps,
+            Feed::Device(_) => 0,
+        }
+    }
+
+    /// Copies the block's part of a batch from the host, if that is where it comes from.
+    fn bring(&mut self, part: Operation, output: &mut B::Buffer) -> Result<()> {
+        let Feed::Host(batch) = self.feed else { return Ok(()) };
+        let indices = &batch.indices[self.block.images.clone()];
+        match part {
+            Operation::Images => {
+                let host = &mut self.worker.bytes;
+                host.clear();
+                for &index in indices {
+                    host.extend_from_slice(batch.split.image(index as usize));
+                }
+                self.backend.write(host, output)
+            }
+            Operation::Labels => {
+                let host = &mut self.worker.labels;
+                host.clear();
+                let labels = batch.split.labels();
+                host.extend(indices.iter().map(|&index| labels[index as usize]));
+                self.backend.write(host, output)
+            }
+            _ => self.backend.write(indices, output),
+        }
+    }
+
     /// The loss of the block's images, added to that of the group, and its gradient.
     fn loss(&mut self, step: &Step, output: &mut B::Buffer) -> Result<()> {
         let mut sums = self.group.loss.take().expect(TAKEN);
@@ -214,12 +284,17 @@ impl<B: Backend> Run<'_, B> {
         let count = self.block.images.len();
         let geometry = CrossEntropy {
             rows: Rows { count, channels: self.len(logits) / count },
-            divisor: self.batch.indices.len() as f32,
+            divisor: self.feed.images() as f32,
             sum: self.sum(),
         };
-        let (logits, labels) = (self.read(logits), self.read(labels));
+        let labels = match self.feed {
+            Feed::Host(_) => self.read(labels),
+            Feed::Device(here) => here.labels,
+        };
+        let (logits, clock) = (self.read(logits), self.feed.clock());
+        let inputs = CrossEntropyInputs { logits, labels, clock };
         let outcome =
-            self.backend.cross_entropy_with_gradient(&geometry, logits, labels, &mut sums, output);
+            self.backend.cross_entropy_with_gradient(&geometry, inputs, &mut sums, output);
         self.group.loss = Some(sums);
         outcome
     }

@@ -6,9 +6,10 @@ use nasrl_tensor::random::Key;
 use nasrl_tensor::{Backend, DType, Result};
 
 use super::ir::{Mode, Reduction, Statistic};
-use super::parameters::{self, NormId, Parameter, ParameterId, Parameters};
+use super::parameters::{self, NormId, Parameter, ParameterId};
 use super::plan::{Pool, Slots};
 use crate::recipe;
+use crate::schedule::Schedule;
 
 /// Elements of a group's loss: the sum of the images' losses and the number of correct answers.
 pub(super) const LOSS_SUMS: usize = 2;
@@ -71,7 +72,7 @@ pub(super) struct Worker<B: Backend> {
 
 /// A number of consecutive images of a batch, whose gradients are added up in order.
 pub(super) struct Group<B: Backend> {
-    /// For each buffer of parameters; none where the gradient comes from a reduction.
+    /// For each buffer of parameters, in pieces; none where the gradient comes from a reduction.
     pub(super) gradients: Vec<Option<B::Buffer>>,
     pub(super) loss: Option<B::Buffer>,
     /// The buffers of each block.
@@ -102,10 +103,10 @@ impl<B: Backend> State<B> {
         Ok(())
     }
 
-    /// What becomes of images.
-    pub(super) fn augment(&self, mode: Mode) -> Augment {
+    /// What becomes of images in a step, which evaluation has none of.
+    pub(super) fn augment(&self, mode: Mode, step: u64) -> Augment {
         let draw = match mode {
-            Mode::Training => Some(Draw { key: self.streams.augmentation, step: self.steps }),
+            Mode::Training => Some(Draw { key: self.streams.augmentation, step }),
             Mode::Inference => None,
         };
         Augment { draw, ..self.input }
@@ -159,6 +160,17 @@ impl<B: Backend> Trained<B> {
             moments: (0..moments).map(|_| zeros()).collect::<Result<_>>()?,
             plan: plan.map(|(geometry, dtype)| on.conv2d_plan(geometry, dtype)).transpose()?,
         })
+    }
+
+    /// How many numbers the groups have for the gradient, in pieces: none if it comes from a
+    /// reduction.
+    pub(super) fn gradient_len(&self, on: &B, schedule: &Schedule) -> Option<usize> {
+        let pieces = |plan| {
+            let counts = (1..=schedule.block).map(|images| on.conv2d_gradient_pieces(plan, images));
+            counts.max().unwrap_or(1)
+        };
+        let plan = self.plan.as_ref().filter(|_| schedule.has_single_blocks());
+        self.norm.is_none().then_some(self.len * plan.map_or(1, pieces))
     }
 }
 
@@ -225,19 +237,15 @@ impl<B: Backend> Worker<B> {
 }
 
 impl<B: Backend> Group<B> {
-    /// A group of so many blocks.
+    /// A group with gradients of these lengths and so many blocks.
     pub(super) fn new(
         on: &B,
-        parameters: &Parameters,
-        slots: &Slots,
-        blocks: usize,
+        gradients: &[Option<usize>],
+        (slots, blocks): (&Slots, usize),
     ) -> Result<Self> {
-        let gradient = |parameter: &Parameter| match parameter.norm {
-            Some(_) => Ok(None),
-            None => on.zeros(DType::F32, parameter.len).map(Some),
-        };
+        let gradient = |len: &Option<usize>| len.map(|len| on.zeros(DType::F32, len)).transpose();
         Ok(Group {
-            gradients: parameters.trained.iter().map(gradient).collect::<Result<_>>()?,
+            gradients: gradients.iter().map(gradient).collect::<Result<_>>()?,
             loss: Some(on.zeros(DType::F32, LOSS_SUMS)?),
             blocks: (0..blocks).map(|_| buffers(on, &slots.block)).collect::<Result<_>>()?,
         })
@@ -257,6 +265,6 @@ fn buffers<B: Backend>(on: &B, pool: &Pool) -> Result<Vec<Option<B::Buffer>>> {
     pool.buffers.iter().map(|room| on.zeros(room.dtype, room.elements).map(Some)).collect()
 }
 
-fn bytes<B: Backend>(buffer: &B::Buffer) -> usize {
+pub(super) fn bytes<B: Backend>(buffer: &B::Buffer) -> usize {
     B::capacity(buffer) * B::dtype(buffer).size()
 }

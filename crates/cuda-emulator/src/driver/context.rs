@@ -125,7 +125,7 @@ api! {
 
     fn cuCtxSynchronize() {
         let device = device()?;
-        emulator().engine.lock().not_while_capturing()?;
+        emulator().engine.lock().nothing_is_captured()?;
         emulator().engine.synchronize_device(device)
     }
 

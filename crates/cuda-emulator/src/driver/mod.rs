@@ -13,7 +13,9 @@ use crate::engine::stream_key;
 use crate::status::{Res, Status};
 use crate::trampoline::Symbol;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Defines driver functions, whose bodies give a [`Res`], and a list of them.
 macro_rules! api {
@@ -21,6 +23,7 @@ macro_rules! api {
         $(
             #[allow(non_snake_case, clippy::too_many_arguments)]
             extern "C" fn $name($($argument: $type),*) -> u32 {
+                $crate::driver::count(stringify!($name));
                 let body = move || -> $crate::status::Res { $body };
                 body().err().map_or(0, |status| status.0)
             }
@@ -35,6 +38,17 @@ macro_rules! api {
     };
 }
 pub(crate) use api;
+
+/// How often each driver function was called.
+static CALLS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+
+pub(crate) fn calls() -> BTreeMap<&'static str, u64> {
+    CALLS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn count(function: &'static str) {
+    *CALLS.lock().unwrap_or_else(PoisonError::into_inner).entry(function).or_default() += 1;
+}
 
 /// All driver functions.
 pub(crate) fn symbols() -> Vec<Symbol> {

@@ -2,7 +2,7 @@
 
 use super::ffi::Out;
 use super::{api, device, initialized, stream};
-use crate::capture::CaptureStatus;
+use crate::capture::{CaptureStatus, Mode};
 use crate::emulator::emulator;
 use crate::engine::{Event, EventState, Stream, StreamKind, Work};
 use crate::status::{Res, Status};
@@ -53,13 +53,19 @@ api! {
         emulator().engine.lock().push(key, Work::Call(function, argument))
     }
 
-    fn cuStreamBeginCapture_v2(handle: usize, _mode: c_int) {
+    fn cuStreamBeginCapture_v2(handle: usize, mode: c_int) {
+        let mode = match mode {
+            0 => Mode::Global,
+            1 => Mode::ThreadLocal,
+            2 => Mode::Relaxed,
+            _ => return Err(Status::INVALID_VALUE),
+        };
         let (device, key) = stream(handle)?;
         // The legacy default stream cannot be captured.
         if key == crate::engine::stream_key(0, device) {
             return Err(Status::STREAM_CAPTURE_UNSUPPORTED);
         }
-        emulator().engine.lock().begin_capture(key)
+        emulator().engine.lock().begin_capture(key, mode)
     }
 
     fn cuStreamEndCapture(handle: usize, graph: Out<usize>) {

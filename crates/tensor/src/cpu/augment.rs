@@ -3,7 +3,8 @@ use std::ops::Range;
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{
-    Augment, AugmentBackend, Crop, ImageBatch, ImageSource, Normalisation, Placement,
+    Augment, AugmentBackend, AugmentInputs, Crop, Draw, ImageBatch, ImageSource, Normalisation,
+    Placement,
 };
 use crate::{DType, Float, Result};
 
@@ -12,10 +13,12 @@ impl AugmentBackend for Cpu {
         &self,
         batch: ImageBatch,
         augment: &Augment,
-        images: &Buffer,
-        indices: &Buffer,
+        AugmentInputs { images, indices, clock }: AugmentInputs<'_, Buffer>,
         y: &mut Buffer,
     ) -> Result<()> {
+        let later = u64::from(clock.map_or(0, |clock| clock.slice::<u32>()[0]));
+        let draw = augment.draw.map(|draw| Draw { step: draw.step.wrapping_add(later), ..draw });
+        let augment = &Augment { draw, ..*augment };
         let size = batch.height * batch.width * batch.channels;
         let (images, indices) = (images.slice::<u8>(), &indices.slice::<u32>()[..batch.count]);
         let engine = Engine::new(self.isa, DType::F32);

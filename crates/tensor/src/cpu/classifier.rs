@@ -4,7 +4,7 @@ use super::scratch::with_buffers;
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{
     Activation, BatchNormBackend, BiasBackend, Classifier, ClassifierBackend, ClassifierGradients,
-    ClassifierInputs, CrossEntropy, CrossEntropyBackend, GlobalAveragePool,
+    ClassifierInputs, CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, GlobalAveragePool,
     GlobalAveragePoolBackend, Matmul, MatmulBackend, Operand, Pooled, Rows, Sum, Upstream,
 };
 use crate::{DType, Float, Memory, Result};
@@ -24,11 +24,10 @@ impl ClassifierBackend for Cpu {
     ) -> Result<()> {
         let wanted = intermediate(geometry);
         let zeros = |dtype, len| self.zeros(dtype, len);
-        with_buffers(wanted, zeros, |[features, products, logits, pair]| {
+        with_buffers(wanted, zeros, |[features, products, logits]| {
             self.logits(geometry, inputs, [features, products, logits])?;
-            in_row(clock, sums, pair, |pair| {
-                self.cross_entropy(&geometry.cross_entropy(), logits, inputs.labels, pair)
-            })
+            let inputs = CrossEntropyInputs { logits, labels: inputs.labels, clock };
+            self.cross_entropy(&geometry.cross_entropy(), inputs, sums)
         })
     }
 
@@ -44,13 +43,12 @@ impl ClassifierBackend for Cpu {
         let Classifier { images: m, channels, classes, sum, .. } = *geometry;
         let wanted = intermediate(geometry);
         let zeros = |dtype, len| self.zeros(dtype, len);
-        with_buffers(wanted, zeros, |[features, products, logits, pair]| {
+        with_buffers(wanted, zeros, |[features, products, logits]| {
             self.logits(geometry, inputs, [features, products, logits])?;
-            let (dlogits, labels) = (products, inputs.labels);
-            in_row(clock, sums, pair, |pair| {
-                let geometry = geometry.cross_entropy();
-                self.cross_entropy_with_gradient(&geometry, logits, labels, pair, dlogits)
-            })?;
+            let dlogits = products;
+            let judged = CrossEntropyInputs { logits, labels: inputs.labels, clock };
+            let of_loss = geometry.cross_entropy();
+            self.cross_entropy_with_gradient(&of_loss, judged, sums, dlogits)?;
             self.bias_backward(Rows { count: m, channels: classes }, dlogits, sum, dbias)?;
             let (a, b) = (Operand::Transposed, Operand::Plain);
             let product = Matmul { m: channels, n: classes, k: m, a, b };
@@ -145,30 +143,14 @@ impl Cpu {
     }
 }
 
-/// Features, which also hold the sums of a batch normalisation, products, logits and a pair of sums.
-fn intermediate(geometry: &Classifier) -> [(DType, usize); 4] {
+/// Features, which also hold the sums of a batch normalisation, products and logits.
+fn intermediate(geometry: &Classifier) -> [(DType, usize); 3] {
     let Classifier { images, channels, classes, .. } = *geometry;
     [
         (DType::F32, images.max(2) * channels),
         (DType::F32, images * classes),
         (DType::F32, images * classes),
-        (DType::F32, 2),
     ]
-}
-
-/// Changes the pair of sums that the clock names, by way of a buffer for one.
-fn in_row(
-    clock: Option<&Buffer>,
-    sums: &mut Buffer,
-    pair: &mut Buffer,
-    change: impl FnOnce(&mut Buffer) -> Result<()>,
-) -> Result<()> {
-    let row = clock.map_or(0, |clock| clock.slice::<u32>()[1] as usize);
-    let sums = &mut sums.slice_mut::<f32>()[2 * row..][..2];
-    pair.slice_mut::<f32>()[..2].copy_from_slice(sums);
-    change(pair)?;
-    sums.copy_from_slice(&pair.slice::<f32>()[..2]);
-    Ok(())
 }
 
 impl Classifier {

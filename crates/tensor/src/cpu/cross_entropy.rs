@@ -1,7 +1,7 @@
 use super::softmax::{EXPONENTIAL, Peak};
 use super::{Buffer, Cpu};
 use crate::Result;
-use crate::ops::{CrossEntropy, CrossEntropyBackend, Sum};
+use crate::ops::{CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, Sum};
 
 /// Logits of a block of rows whose sums are made in one go: a thread's share.
 const BLOCK: usize = 4096;
@@ -10,14 +10,13 @@ impl CrossEntropyBackend for Cpu {
     fn cross_entropy(
         &self,
         geometry: &CrossEntropy,
-        logits: &Buffer,
-        labels: &Buffer,
+        CrossEntropyInputs { logits, labels, clock }: CrossEntropyInputs<'_, Buffer>,
         sums: &mut Buffer,
     ) -> Result<()> {
         let classes = geometry.rows.channels;
         let logits = &logits.slice::<f32>()[..geometry.rows.elements()];
         let labels = &labels.slice::<u32>()[..geometry.rows.count];
-        let sums = start(geometry.sum, sums);
+        let sums = start(geometry.sum, clock, sums);
         self.sum_blocks(labels.len(), rows_of_block(classes), sums, |rows, sums| {
             let logits = logits.chunks_exact(classes).skip(rows.start);
             for (x, &label) in logits.zip(&labels[rows]) {
@@ -30,8 +29,7 @@ impl CrossEntropyBackend for Cpu {
     fn cross_entropy_with_gradient(
         &self,
         geometry: &CrossEntropy,
-        logits: &Buffer,
-        labels: &Buffer,
+        CrossEntropyInputs { logits, labels, clock }: CrossEntropyInputs<'_, Buffer>,
         sums: &mut Buffer,
         dlogits: &mut Buffer,
     ) -> Result<()> {
@@ -56,7 +54,7 @@ impl CrossEntropyBackend for Cpu {
                 }
             }
         });
-        let totals = start(geometry.sum, sums);
+        let totals = start(geometry.sum, clock, sums);
         for (sums, _) in &blocks {
             for (total, sum) in totals.iter_mut().zip(sums) {
                 *total += sum;
@@ -66,8 +64,10 @@ impl CrossEntropyBackend for Cpu {
     }
 }
 
-fn start(sum: Sum, sums: &mut Buffer) -> &mut [f32] {
-    let sums = &mut sums.slice_mut::<f32>()[..2];
+/// The two sums that are meant, as they are before the first is added.
+fn start<'a>(sum: Sum, clock: Option<&Buffer>, sums: &'a mut Buffer) -> &'a mut [f32] {
+    let row = clock.map_or(0, |clock| clock.slice::<u32>()[1] as usize);
+    let sums = &mut sums.slice_mut::<f32>()[2 * row..][..2];
     if sum == Sum::Store {
         sums.fill(0.0);
     }

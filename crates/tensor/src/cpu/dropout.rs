@@ -7,7 +7,16 @@ use crate::{Float, Result};
 const WORDS: usize = 256;
 
 impl DropoutBackend for Cpu {
-    fn dropout(&self, dropout: &Dropout, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
+    fn dropout(
+        &self,
+        dropout: &Dropout,
+        clock: Option<&Buffer>,
+        len: usize,
+        x: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        let later = u64::from(clock.map_or(0, |clock| clock.slice::<u32>()[0]));
+        let dropout = &Dropout { step: dropout.step.wrapping_add(later), ..*dropout };
         let (threshold, scale) = (dropout.threshold(), dropout.scale());
         with_float!("dropout", x, T => {
             let x = &x.slice::<T>()[..len];

@@ -30,16 +30,18 @@ mod pad;
 mod parallel;
 mod pool;
 mod scratch;
+mod select;
 mod simd;
 mod softmax;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 pub use buffer::Buffer;
 pub use conv2d::Conv2dPlan;
 pub use isa::Isa;
 
-use crate::{DType, Element, Error, Memory, Result};
+use crate::{DType, Element, Error, Memory, Record, Reside, Result};
 
 /// A CPU: an instruction set and the threads that operations may use.
 ///
@@ -177,6 +179,30 @@ impl Memory for Cpu {
 
     fn capacity(buffer: &Buffer) -> usize {
         buffer.capacity()
+    }
+}
+
+impl Record for Cpu {
+    type Recording = Infallible;
+
+    fn record(&self, _: impl FnOnce() -> Result<()>) -> Result<Option<Infallible>> {
+        Ok(None)
+    }
+
+    fn replay(&self, recording: &Infallible) -> Result<()> {
+        match *recording {}
+    }
+}
+
+impl Reside for Cpu {
+    type Resident = Infallible;
+
+    fn reside<T: Element>(&self, _: &[T]) -> Result<Option<Infallible>> {
+        Ok(None)
+    }
+
+    fn attach(&self, resident: &Infallible) -> Result<Buffer> {
+        match *resident {}
     }
 }
 

@@ -1,35 +1,48 @@
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu};
-use crate::ops::{OptimizerBackend, OptimizerStep, UpdateRule};
+use crate::ops::{OptimizedTensor, OptimizerBackend, OptimizerStep, StepSizes, UpdateRule};
 use crate::{DType, Result};
 
 /// Parameters that are worked on at a time, so that their summed gradient stays in the cache.
 const BLOCK: usize = 1024;
 
 impl OptimizerBackend for Cpu {
-    fn optimizer_step(
+    fn optimizer_steps(
         &self,
-        len: usize,
-        step: &OptimizerStep,
-        parameters: &mut Buffer,
-        gradients: &[&Buffer],
-        state: &mut [Buffer],
+        step: &OptimizerStep<'_, Self>,
+        tensors: &mut [OptimizedTensor<'_, Buffer>],
     ) -> Result<()> {
-        let gradients: Vec<&[f32]> = gradients.iter().map(|g| &g.slice::<f32>()[..len]).collect();
-        let mut blocks: Vec<Block<'_>> = parameters.slice_mut::<f32>()[..len]
-            .chunks_mut(BLOCK)
-            .map(|parameters| Block { parameters, state: [&mut [], &mut []] })
-            .collect();
-        for (index, buffer) in state.iter_mut().enumerate() {
-            let pieces = buffer.slice_mut::<f32>()[..len].chunks_mut(BLOCK);
-            for (block, piece) in blocks.iter_mut().zip(pieces) {
-                block.state[index] = piece;
-            }
-        }
         let engine = Engine::new(self.isa, DType::F32);
-        self.weighted_chunks(&mut blocks, 1, BLOCK, |first, blocks| {
-            engine.run(Update { step, first: first * BLOCK, gradients: &gradients, blocks });
-        });
+        let OptimizerStep { rule, weight_decay, .. } = *step;
+        let [rate, scale] = match step.sizes {
+            StepSizes::Given(sizes) => sizes,
+            StepSizes::Table { table, clock } => {
+                let row = clock.slice::<u32>()[1] as usize;
+                [table.slice::<f32>()[2 * row], table.slice::<f32>()[2 * row + 1]]
+            }
+        };
+        for tensor in tensors {
+            let OptimizedTensor { len, parameters, gradients, state } = tensor;
+            let pieces = gradients.iter().flat_map(|part| {
+                part.buffer.slice::<f32>().chunks_exact((*len).max(1)).take(part.count)
+            });
+            let gradients: Vec<&[f32]> = pieces.collect();
+            let mut blocks: Vec<Block<'_>> = parameters.slice_mut::<f32>()[..*len]
+                .chunks_mut(BLOCK)
+                .map(|parameters| Block { parameters, state: [&mut [], &mut []] })
+                .collect();
+            for (index, buffer) in state.iter_mut().enumerate() {
+                let pieces = buffer.slice_mut::<f32>()[..*len].chunks_mut(BLOCK);
+                for (block, piece) in blocks.iter_mut().zip(pieces) {
+                    block.state[index] = piece;
+                }
+            }
+            self.weighted_chunks(&mut blocks, 1, BLOCK, |first, blocks| {
+                let (first, gradients) = (first * BLOCK, &gradients[..]);
+                let weight_decay = weight_decay as f32;
+                engine.run(Update { rule, rate, scale, weight_decay, first, gradients, blocks });
+            });
+        }
         Ok(())
     }
 }
@@ -41,7 +54,10 @@ struct Block<'a> {
 }
 
 struct Update<'a, 'b> {
-    step: &'a OptimizerStep,
+    rule: UpdateRule,
+    rate: f32,
+    scale: f32,
+    weight_decay: f32,
     /// The index of the first parameter of the first block.
     first: usize,
     gradients: &'a [&'a [f32]],
@@ -51,10 +67,10 @@ struct Update<'a, 'b> {
 impl Task for Update<'_, '_> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
-        let OptimizerStep { rule, rate, number, .. } = *self.step;
+        let Update { rule, rate, scale, .. } = self;
         match rule {
             UpdateRule::Sgd { momentum, nesterov } => {
-                let [momentum, rate] = [momentum, rate].map(|value| value as f32);
+                let momentum = momentum as f32;
                 self.each_block(|p, g, [m, _]| {
                     for ((p, g), m) in p.iter_mut().zip(g).zip(m) {
                         *m = momentum * *m + g;
@@ -63,9 +79,6 @@ impl Task for Update<'_, '_> {
                 });
             }
             UpdateRule::Adam { beta1, beta2, epsilon } => {
-                let corrections = [beta1, beta2].map(|beta| 1.0 - beta.powf(number as f64));
-                let rate = (rate / corrections[0]) as f32;
-                let scale = corrections[1].sqrt().recip() as f32;
                 let [new1, new2] = [beta1, beta2].map(|beta| (1.0 - beta) as f32);
                 let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(|value| value as f32);
                 self.each_block(|p, g, [m, v]| {
@@ -78,8 +91,7 @@ impl Task for Update<'_, '_> {
             }
             UpdateRule::RmsProp { decay, momentum, epsilon } => {
                 let new = (1.0 - decay) as f32;
-                let [decay, momentum, rate] = [decay, momentum, rate].map(|value| value as f32);
-                let epsilon = epsilon as f32;
+                let [decay, momentum, epsilon] = [decay, momentum, epsilon].map(|v| v as f32);
                 self.each_block(|p, g, [m, v]| {
                     for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
                         *v = decay * *v + new * (g * g);
@@ -96,7 +108,7 @@ impl Update<'_, '_> {
     /// Runs `update(parameters, gradient, state)` for every block.
     #[inline(always)]
     fn each_block(self, update: impl Fn(&mut [f32], &[f32], [&mut [f32]; 2])) {
-        let weight_decay = self.step.weight_decay as f32;
+        let weight_decay = self.weight_decay;
         let mut sums = [0.0; BLOCK];
         for (index, block) in self.blocks.iter_mut().enumerate() {
             let gradient = &mut sums[..block.parameters.len()];

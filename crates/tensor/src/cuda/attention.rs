@@ -51,7 +51,7 @@ impl AttentionBackend for Cuda {
     ) -> Result<()> {
         let Counts { all, rows, pairs } = Counts::of(geometry);
         let ops::Attention { batch, units, .. } = *geometry;
-        let mut partial = self.uninitialised(DType::F32, rows)?;
+        let mut partial = self.scratch(DType::F32, rows)?;
         let arguments = [
             inputs.keys.read(all),
             inputs.query.read(rows),

@@ -6,12 +6,13 @@ use super::module::kernels;
 use super::{Buffer, Cuda};
 use crate::Result;
 use crate::ops::{
-    self, AugmentBackend, Crop, Flip, ImageBatch, ImageSource, MAX_IMAGE_CHANNELS, Normalisation,
+    self, AugmentBackend, AugmentInputs, Crop, Flip, ImageBatch, ImageSource, MAX_IMAGE_CHANNELS,
+    Normalisation,
 };
 use crate::random::Key;
 
 kernels! { nasrl_kernels::AUGMENT {
-    AUGMENT: augment<f32, bf16, f16>(read u8, read u32, write T; Augment);
+    AUGMENT: augment<f32, bf16, f16>(read u8, read u32, read u32, write T; Augment);
 } }
 
 #[derive(Clone, Copy, NoUninit)]
@@ -38,8 +39,7 @@ impl AugmentBackend for Cuda {
         &self,
         batch: ImageBatch,
         augment: &ops::Augment,
-        images: &Buffer,
-        indices: &Buffer,
+        AugmentInputs { images, indices, clock }: AugmentInputs<'_, Buffer>,
         y: &mut Buffer,
     ) -> Result<()> {
         let size = batch.height * batch.width * batch.channels;
@@ -47,8 +47,12 @@ impl AugmentBackend for Cuda {
             ImageSource::Dataset => images.capacity(),
             ImageSource::Batch => batch.count * size,
         };
-        let arguments =
-            [images.read(dataset), indices.read(batch.count), y.write(batch.count * size)];
+        let arguments = [
+            images.read(dataset),
+            indices.read(batch.count),
+            self.clock(clock),
+            y.write(batch.count * size),
+        ];
         self.launch(&AUGMENT, Grid::blocks(batch.count), arguments, Augment::of(batch, augment)?)
     }
 }

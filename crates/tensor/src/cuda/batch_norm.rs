@@ -5,6 +5,7 @@ use super::buffer::Argument;
 use super::columns::Slices;
 use super::launch::Grid;
 use super::module::kernels;
+use super::stream::Scratch;
 use super::{Buffer, Cuda};
 use crate::ops::{Activation, BatchNorm, BatchNormBackend, Moments, Rows, Sum, Upstream};
 use crate::{DType, Result};
@@ -66,7 +67,7 @@ impl BatchNormBackend for Cuda {
     fn batch_norm_moments(&self, rows: Rows, x: &Buffer, moments: &mut Buffer) -> Result<()> {
         let slices = Slices::of(rows, Sum::Store);
         let len = 3 * slices.partial();
-        let mut partial = self.uninitialised(DType::F32, len)?;
+        let mut partial = self.scratch(DType::F32, len)?;
         let arguments = [x.read(rows.elements()), partial.write(len)];
         self.launch(&MOMENTS_SLICES, slices.grid(), arguments, slices)?;
         let arguments = [partial.read(len), moments.write(2 * rows.channels)];
@@ -141,7 +142,7 @@ impl BatchNormBackend for Cuda {
     ) -> Result<()> {
         let slices = Slices::of(rows, Sum::Store);
         let len = 2 * slices.partial();
-        let mut partial = self.uninitialised(DType::F32, len)?;
+        let mut partial = self.scratch(DType::F32, len)?;
         let arguments = [
             upstream.x.read(rows.elements()),
             upstream.dy.read(rows.elements()),
@@ -223,7 +224,7 @@ fn each_channel(channels: usize) -> Grid {
 /// What the blocks before the last one come to, `[2, c]` of f64; nothing if there are none.
 struct State {
     len: usize,
-    buffer: Option<Buffer>,
+    buffer: Option<Scratch>,
 }
 
 impl State {
@@ -232,7 +233,7 @@ impl State {
         let len = 2 * 2 * channels;
         let buffer = match earlier {
             0 => None,
-            _ => Some(on.uninitialised(DType::U32, len)?),
+            _ => Some(on.scratch(DType::U32, len)?),
         };
         Ok(State { len, buffer })
     }

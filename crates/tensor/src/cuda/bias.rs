@@ -45,7 +45,7 @@ impl BiasBackend for Cuda {
 
     fn bias_backward(&self, rows: Rows, dy: &Buffer, sum: Sum, db: &mut Buffer) -> Result<()> {
         let slices = Slices::of(rows, sum);
-        let mut partial = self.uninitialised(DType::F32, slices.partial())?;
+        let mut partial = self.scratch(DType::F32, slices.partial())?;
         let arguments = [dy.read(rows.elements()), partial.write(slices.partial())];
         self.launch(&BACKWARD, slices.grid(), arguments, slices)?;
         let arguments = [partial.read(slices.partial()), db.write(rows.channels)];

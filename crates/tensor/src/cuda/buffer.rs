@@ -1,4 +1,4 @@
-use std::marker::PhantomData;
+use std::sync::Arc;
 
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
 
@@ -11,7 +11,7 @@ use crate::{DType, Element};
 pub struct Buffer {
     dtype: DType,
     capacity: usize,
-    memory: Allocation,
+    memory: Arc<Allocation>,
 }
 
 /// A buffer as a launch takes it: where it is, and what the kernel does with it.
@@ -21,12 +21,17 @@ pub(super) struct Argument<'a> {
     pub(super) stream: CUstream,
     pub(super) dtype: DType,
     pub(super) access: Access,
-    buffer: PhantomData<&'a Buffer>,
+    /// None for a null pointer.
+    pub(super) memory: Option<&'a Arc<Allocation>>,
 }
 
 impl Buffer {
-    pub(super) fn new(dtype: DType, capacity: usize, memory: Allocation) -> Self {
+    pub(super) fn new(dtype: DType, capacity: usize, memory: Arc<Allocation>) -> Self {
         Buffer { dtype, capacity, memory }
+    }
+
+    pub(super) fn memory(&self) -> Arc<Allocation> {
+        Arc::clone(&self.memory)
     }
 
     /// The dtype of the elements.
@@ -76,13 +81,13 @@ impl Buffer {
     fn argument(&self, len: usize, access: Access) -> Argument<'_> {
         self.bytes(len);
         let (pointer, stream) = (self.memory.pointer, self.memory.stream.cu_stream());
-        Argument { pointer, stream, dtype: self.dtype, access, buffer: PhantomData }
+        Argument { pointer, stream, dtype: self.dtype, access, memory: Some(&self.memory) }
     }
 }
 
 impl Argument<'_> {
     /// A null pointer that a kernel is to read nothing from.
     pub(super) fn null(dtype: DType, stream: CUstream) -> Self {
-        Argument { pointer: 0, stream, dtype, access: Access::Read, buffer: PhantomData }
+        Argument { pointer: 0, stream, dtype, access: Access::Read, memory: None }
     }
 }

@@ -98,14 +98,14 @@ impl ClassifierBackend for Cuda {
             Pooled::Normalized { normalizer, .. } => normalizer.read(4 * channels),
             Pooled::Plain | Pooled::Relu => self.absent(DType::F32),
         };
-        let mut workspace = self.uninitialised(DType::F32, plan.workspace)?;
+        let mut workspace = self.scratch(DType::F32, plan.workspace)?;
         let arguments = [
             inputs.x.read(geometry.elements()),
             normalizer,
             inputs.weight.read(channels * classes),
             inputs.bias.read(classes),
             inputs.labels.read(images),
-            clock.map_or(self.absent(DType::U32), |clock| clock.read(2)),
+            self.clock(clock),
             workspace.write(plan.workspace),
             self.ticket(),
             sums.write(2),
@@ -130,12 +130,12 @@ impl ClassifierBackend for Cuda {
             Pooled::Normalized { .. } => Form::NormalizedGradients,
         };
         let plan = Plan::of(OP, geometry, &inputs.pooled, form)?;
-        let mut workspace = self.uninitialised(DType::F32, plan.workspace)?;
+        let mut workspace = self.scratch(DType::F32, plan.workspace)?;
         let x = inputs.x.read(elements);
         let weight = inputs.weight.read(channels * classes);
         let bias = inputs.bias.read(classes);
         let labels = inputs.labels.read(images);
-        let clock = clock.map_or(self.absent(DType::U32), |clock| clock.read(2));
+        let clock = self.clock(clock);
         let (workspace, ticket) = (workspace.write(plan.workspace), self.ticket());
         let sums = sums.write(2);
         let dx = gradients.dx.write(elements);

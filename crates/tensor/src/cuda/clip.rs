@@ -41,7 +41,7 @@ impl ClipBackend for Cuda {
     fn clip_global_norm(&self, most: f32, gradients: &mut [(usize, &mut Buffer)]) -> Result<()> {
         let blocks: usize = gradients.iter().map(|(len, _)| len.div_ceil(BLOCK)).sum();
         let bytes = blocks * size_of::<f64>();
-        let mut partial = self.uninitialised(DType::U8, bytes)?;
+        let mut partial = self.scratch(DType::U8, bytes)?;
         let mut first = 0;
         for (len, gradient) in &*gradients {
             let grid = Grid::over(*len, BLOCK);
@@ -49,7 +49,7 @@ impl ClipBackend for Cuda {
             self.launch(&SQUARES, grid, [gradient.read(*len), partial.write(bytes)], geometry)?;
             first += len.div_ceil(BLOCK) as u64;
         }
-        let mut factor = self.uninitialised(DType::F32, 1)?;
+        let mut factor = self.scratch(DType::F32, 1)?;
         let geometry = Factor { blocks: blocks as u64, most, reserved: 0 };
         let arguments = [partial.read(bytes), factor.write(1)];
         self.launch(&FACTOR, Grid::blocks(1), arguments, geometry)?;

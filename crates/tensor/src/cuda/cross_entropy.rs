@@ -4,7 +4,7 @@ use super::launch::Grid;
 use super::module::kernels;
 use super::rows::Teams;
 use super::{Buffer, Cuda};
-use crate::ops::{CrossEntropy, CrossEntropyBackend, Sum};
+use crate::ops::{CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, Sum};
 use crate::{DType, Result};
 
 kernels! { nasrl_kernels::CROSS_ENTROPY {
@@ -12,7 +12,7 @@ kernels! { nasrl_kernels::CROSS_ENTROPY {
     BLOCK: cross_entropy_block(read f32, read u32, write f32; Judged);
     GRADIENT_WARP: cross_entropy_gradient_warp(read f32, read u32, write f32, write f32; Judged);
     GRADIENT_BLOCK: cross_entropy_gradient_block(read f32, read u32, write f32, write f32; Judged);
-    TOTAL: cross_entropy_total(read f32, write f32; Judged);
+    TOTAL: cross_entropy_total(read f32, read u32, write f32; Judged);
 } }
 
 const LOSS: Teams<3, Judged> = Teams { warp: &WARP, block: &BLOCK };
@@ -31,29 +31,27 @@ impl CrossEntropyBackend for Cuda {
     fn cross_entropy(
         &self,
         geometry: &CrossEntropy,
-        logits: &Buffer,
-        labels: &Buffer,
+        CrossEntropyInputs { logits, labels, clock }: CrossEntropyInputs<'_, Buffer>,
         sums: &mut Buffer,
     ) -> Result<()> {
         let rows = geometry.rows;
-        let mut partial = self.uninitialised(DType::F32, 2 * rows.count)?;
+        let mut partial = self.scratch(DType::F32, 2 * rows.count)?;
         let (kernel, grid) = LOSS.choose(rows);
         let arguments =
             [logits.read(rows.elements()), labels.read(rows.count), partial.write(2 * rows.count)];
         self.launch(kernel, grid, arguments, geometry.into())?;
-        self.total(geometry, &partial, sums)
+        self.total(geometry, &partial, clock, sums)
     }
 
     fn cross_entropy_with_gradient(
         &self,
         geometry: &CrossEntropy,
-        logits: &Buffer,
-        labels: &Buffer,
+        CrossEntropyInputs { logits, labels, clock }: CrossEntropyInputs<'_, Buffer>,
         sums: &mut Buffer,
         dlogits: &mut Buffer,
     ) -> Result<()> {
         let rows = geometry.rows;
-        let mut partial = self.uninitialised(DType::F32, 2 * rows.count)?;
+        let mut partial = self.scratch(DType::F32, 2 * rows.count)?;
         let (kernel, grid) = GRADIENT.choose(rows);
         let arguments = [
             logits.read(rows.elements()),
@@ -62,13 +60,20 @@ impl CrossEntropyBackend for Cuda {
             dlogits.write(rows.elements()),
         ];
         self.launch(kernel, grid, arguments, geometry.into())?;
-        self.total(geometry, &partial, sums)
+        self.total(geometry, &partial, clock, sums)
     }
 }
 
 impl Cuda {
-    fn total(&self, geometry: &CrossEntropy, partial: &Buffer, sums: &mut Buffer) -> Result<()> {
-        let arguments = [partial.read(2 * geometry.rows.count), sums.write(2)];
+    fn total(
+        &self,
+        geometry: &CrossEntropy,
+        partial: &Buffer,
+        clock: Option<&Buffer>,
+        sums: &mut Buffer,
+    ) -> Result<()> {
+        let partial = partial.read(2 * geometry.rows.count);
+        let arguments = [partial, self.clock(clock), sums.write(2)];
         self.launch(&TOTAL, Grid::blocks(1), arguments, geometry.into())
     }
 }

@@ -24,7 +24,7 @@ pub struct CustomKernel {
     name: String,
     source_name: Arc<str>,
     /// What the function is of.
-    _image: Arc<Image>,
+    image: Arc<Image>,
 }
 
 impl Cuda {
@@ -59,7 +59,7 @@ impl Cuda {
         let reads = reads.iter().map(|buffer| buffer.read(buffer.capacity()));
         let writes = writes.iter_mut().map(|buffer| buffer.write(buffer.capacity()));
         let arguments: Vec<_> = reads.chain(writes).collect();
-        arguments.iter().try_for_each(|argument| self.check_stream(argument.stream))?;
+        arguments.iter().try_for_each(|argument| self.admit(argument))?;
         let pointers = arguments.iter().map(|argument| &raw const argument.pointer);
         let mut parameters: Vec<_> = pointers.map(|pointer| pointer.cast_mut().cast()).collect();
         parameters.push((&raw const geometry).cast_mut().cast());
@@ -73,6 +73,7 @@ impl Cuda {
                 problem: format!("its parameters have {found:?} bytes, those given {expected:?}"),
             });
         }
+        self.stream.need(&kernel.image);
         // SAFETY: the function takes as many pointers and a geometry of this size, which live to
         // the end of the call; the buffers belong to this stream. The rest is the caller's.
         unsafe { self.start(&kernel.name, &kernel.function, grid, &mut parameters) }
@@ -89,7 +90,7 @@ impl CustomKernels {
             function: self.image.function(&self.source_name, name)?,
             name: name.to_owned(),
             source_name: Arc::clone(&self.source_name),
-            _image: Arc::clone(&self.image),
+            image: Arc::clone(&self.image),
         })
     }
 }

@@ -13,6 +13,7 @@ use super::driver::{During, device_count};
 use super::image::Image;
 use super::memory_pool::Pool;
 use super::module::{Module, Table};
+use super::stream::Stream;
 use crate::{Error, Result};
 
 /// What the streams on a GPU share.
@@ -43,17 +44,23 @@ impl Device {
         Ok(Device { name, context, pool, compiler, modules: Mutex::default() })
     }
 
+    pub(super) fn new_stream(&self) -> Result<Arc<Stream>> {
+        let stream = self.context.new_stream().during("cuStreamCreate")?;
+        Ok(Arc::new(Stream::new(stream)))
+    }
+
     /// A source of the user's, compiled and loaded.
     pub(super) fn load(&self, source: Source<'_>) -> Result<Image> {
         Image::load(&self.context, &self.compiler, source)
     }
 
-    /// The kernels of a table, compiled and loaded at the first call.
-    pub(super) fn module(&self, table: &'static Table) -> Result<Arc<Module>> {
+    /// The kernels of a table, compiled and loaded at the first call, for a launch on a stream.
+    pub(super) fn module(&self, table: &'static Table, stream: &Stream) -> Result<Arc<Module>> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = modules.get(table.source.name) {
             return Ok(Arc::clone(module));
         }
+        stream.unrecorded("loading a kernel")?;
         let module = Arc::new(Module::load(&self.context, &self.compiler, table)?);
         modules.insert(table.source.name, Arc::clone(&module));
         Ok(module)

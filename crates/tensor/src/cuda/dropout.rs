@@ -7,7 +7,7 @@ use crate::Result;
 use crate::ops::{Dropout, DropoutBackend};
 
 kernels! { nasrl_kernels::DROPOUT {
-    DROPOUT: dropout<f32, bf16, f16>(read T, write T; Dropped);
+    DROPOUT: dropout<f32, bf16, f16>(read T, read u32, write T; Dropped);
 } }
 
 #[derive(Clone, Copy, NoUninit)]
@@ -22,7 +22,14 @@ struct Dropped {
 }
 
 impl DropoutBackend for Cuda {
-    fn dropout(&self, dropout: &Dropout, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
+    fn dropout(
+        &self,
+        dropout: &Dropout,
+        clock: Option<&Buffer>,
+        len: usize,
+        x: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
         let geometry = Dropped {
             len: len as u64,
             offset: dropout.offset,
@@ -31,6 +38,7 @@ impl DropoutBackend for Cuda {
             threshold: dropout.threshold(),
             scale: dropout.scale(),
         };
-        self.launch(&DROPOUT, Grid::elementwise(len), [x.read(len), y.write(len)], geometry)
+        let arguments = [x.read(len), self.clock(clock), y.write(len)];
+        self.launch(&DROPOUT, Grid::elementwise(len), arguments, geometry)
     }
 }

@@ -10,7 +10,7 @@ use super::driver::During;
 use super::image::Function;
 use super::module::{Elements, Kernel};
 use super::{Cuda, Launches};
-use crate::{Error, Result};
+use crate::{DType, Error, Result};
 
 /// Most buffers that a kernel may take.
 const MAX_BUFFERS: usize = 15;
@@ -69,7 +69,7 @@ impl Cuda {
             arguments.iter().zip(declaration.parameters).enumerate()
         {
             assert_eq!(argument.access, parameter.access, "{}: {index}", declaration.name);
-            self.check_stream(argument.stream)?;
+            self.admit(argument)?;
             let expected = match parameter.elements {
                 Elements::OfVariant => *variant.get_or_insert(argument.dtype),
                 Elements::Of(dtype) => dtype,
@@ -84,15 +84,31 @@ impl Cuda {
         parameters[N] = (&raw const geometry).cast_mut().cast();
         let name = declaration.entry_point(variant).ok_or_else(|| Error::DType {
             op: declaration.name,
-            found: variant.unwrap_or(crate::DType::F32),
+            found: variant.unwrap_or(DType::F32),
             expected: "a type that the kernel comes in",
         })?;
-        let module = self.device.module(kernel.table)?;
+        let module = self.device.module(kernel.table, &self.stream)?;
         // SAFETY: the function takes `N` pointers and a geometry of this size, which was checked
         // when it was loaded. The buffers belong to this stream, so that they live until the kernel
         // is done; what is written is borrowed as mutable. The kernel stays within the lengths of
         // the arguments by its contract with its launcher.
         unsafe { self.start(name, module.get(name), grid, &mut parameters[..=N]) }
+    }
+
+    /// The address of an operand that a geometry holds, of which nothing is checked later.
+    ///
+    /// # Errors
+    /// [`Error::DType`] unless its elements are of that type; [`Error::OtherDevice`] for a buffer of
+    /// another stream.
+    pub(super) fn address(&self, operand: Argument<'_>, expected: DType) -> Result<u64> {
+        self.admit(&operand)?;
+        match operand.dtype {
+            found if found == expected => Ok(operand.pointer),
+            found => {
+                let (op, expected) = ("an operation on many tensors", "that of the kernel");
+                Err(Error::DType { op, found, expected })
+            }
+        }
     }
 
     /// Asks the stream to run a function.
@@ -115,7 +131,7 @@ impl Cuda {
         let function = function.with_shared(grid.shared);
         let function = function.during_what(|| during("cuFuncSetAttribute"))?;
         let [x, y, z] = grid.blocks.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
-        let stream = self.stream.cu_stream();
+        let stream = self.stream.handle();
         let (blocks, threads) = ((x, y, z), (grid.threads, 1, 1));
         // SAFETY: the caller's.
         unsafe {
@@ -124,7 +140,10 @@ impl Cuda {
         .during_what(|| during("cuLaunchKernel"))?;
         match self.launches {
             Launches::Queued => Ok(()),
-            Launches::Awaited => self.stream.synchronize().during_what(|| during("execution")),
+            Launches::Awaited if self.stream.is_recorded() => Ok(()),
+            Launches::Awaited => {
+                self.stream.inner().synchronize().during_what(|| during("execution"))
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
 use super::driver::During;
+use super::resident::Shared;
+use super::stream::Stream;
 use crate::error::MemoryState;
 use crate::{Error, Result};
 
@@ -39,20 +41,58 @@ impl Pool {
         Ok(Pool { device, pool })
     }
 
-    /// `bytes` of memory with anything in them, for use on this stream.
+    /// `bytes` of memory with anything in them, for use on this stream; `spare` lets go of what the
+    /// stream can do without.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if they are not to be had even after all work on the stream was done
-    /// and the pool gave back what it had not in use.
-    pub(super) fn allocate(&self, stream: &Arc<CudaStream>, bytes: usize) -> Result<Allocation> {
-        const CALL: &str = "cuMemAllocAsync";
-        stream.context().bind_to_thread().during("cuCtxSetCurrent")?;
-        let allocate = || {
+    /// [`Error::OutOfMemory`] if they are not to be had even after `spare`, after all work on the
+    /// stream was done and after the pool gave back what it had not in use.
+    pub(super) fn allocate(
+        &self,
+        stream: &Arc<CudaStream>,
+        bytes: usize,
+        spare: impl FnOnce(),
+    ) -> Result<Allocation> {
+        let pointer = self.retried(stream, (bytes, "cuMemAllocAsync"), spare, || {
             // SAFETY: the stream is alive; whoever uses the memory does so on it.
             unsafe { result::malloc_async(stream.cu_stream(), bytes.max(1)) }
-        };
+        })?;
+        Ok(Allocation { pointer, bytes, stream: Arc::clone(stream), shared: None })
+    }
+
+    /// `bytes` of memory of no stream, with anything in them.
+    ///
+    /// # Errors
+    /// As [`Pool::allocate`].
+    pub(super) fn allocate_shared(
+        &self,
+        stream: &Stream,
+        bytes: usize,
+    ) -> Result<sys::CUdeviceptr> {
+        stream.unrecorded("an allocation")?;
+        self.retried(
+            stream.inner(),
+            (bytes, "cuMemAlloc"),
+            || (),
+            || {
+                // SAFETY: the context is bound; whoever uses the memory does so while it is there.
+                unsafe { result::malloc_sync(bytes.max(1)) }
+            },
+        )
+    }
+
+    /// Calls `allocate` for so many bytes, and once more if there are not as many.
+    fn retried(
+        &self,
+        stream: &CudaStream,
+        (asked, call): (usize, &str),
+        spare: impl FnOnce(),
+        allocate: impl Fn() -> Result<sys::CUdeviceptr, DriverError>,
+    ) -> Result<sys::CUdeviceptr> {
+        stream.context().bind_to_thread().during("cuCtxSetCurrent")?;
         let mut pointer = allocate();
         if is_out_of_memory(&pointer) {
+            spare();
             stream.synchronize().during("cuStreamSynchronize")?;
             // SAFETY: the pool is the device's.
             unsafe { result::mem_pool::trim_to(self.pool, 0) }.during("cuMemPoolTrimTo")?;
@@ -60,9 +100,9 @@ impl Pool {
         }
         if is_out_of_memory(&pointer) {
             let (device, memory) = (self.device.clone(), self.state().ok());
-            return Err(Error::OutOfMemory { device, asked: bytes, memory });
+            return Err(Error::OutOfMemory { device, asked, memory });
         }
-        Ok(Allocation { pointer: pointer.during(CALL)?, stream: Arc::clone(stream) })
+        pointer.during(call)
     }
 
     /// The memory of the device whose context is bound.
@@ -87,17 +127,36 @@ fn is_out_of_memory<T>(result: &Result<T, DriverError>) -> bool {
     matches!(result, Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)))
 }
 
-/// Memory that goes back to the pool once the stream is done with what it was asked for.
+/// Memory for use on a stream. It goes back to the pool once the stream is done with what it was
+/// asked for.
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) pointer: sys::CUdeviceptr,
+    pub(super) bytes: usize,
     pub(super) stream: Arc<CudaStream>,
+    /// What it is of, if it is read only and other streams read it too.
+    shared: Option<Arc<Shared>>,
+}
+
+impl Allocation {
+    /// `bytes` of shared memory for reading on a stream.
+    pub(super) fn of_shared(shared: &Arc<Shared>, stream: &Arc<CudaStream>, bytes: usize) -> Self {
+        let (pointer, shared) = (shared.pointer, Some(Arc::clone(shared)));
+        Allocation { pointer, bytes, stream: Arc::clone(stream), shared }
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.shared.is_some()
+    }
 }
 
 impl Drop for Allocation {
     fn drop(&mut self) {
         let context = self.stream.context();
         context.record_err(context.bind_to_thread());
+        if self.shared.is_some() {
+            return context.record_err(self.stream.synchronize());
+        }
         // SAFETY: the memory came from this stream's order and is freed once, after everything
         // that the stream was asked to do with it.
         context.record_err(unsafe { result::free_async(self.pointer, self.stream.cu_stream()) });

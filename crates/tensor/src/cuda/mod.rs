@@ -44,15 +44,19 @@ mod pad;
 mod pieces;
 mod pool;
 mod product;
+mod recording;
+mod resident;
 mod rows;
+mod select;
 mod softmax;
+mod stream;
 mod survey;
 mod ticket;
 
 use std::fmt;
 use std::sync::Arc;
 
-use cudarc::driver::CudaStream;
+use cudarc::driver::CudaContext;
 use cudarc::driver::sys::CUstream;
 
 pub use buffer::Buffer;
@@ -62,12 +66,17 @@ pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 pub use launch::Grid;
+pub use recording::Recording;
 pub use survey::{Gpu, Survey};
 
 use crate::error::MemoryState;
-use crate::{Error, Result};
+use crate::{DType, Error, Result};
+use buffer::Argument;
 use device::Device;
 use driver::During;
+use module::Access;
+use resident::Shared;
+use stream::Stream;
 use ticket::Ticket;
 
 /// A stream of work on a GPU.
@@ -78,9 +87,18 @@ use ticket::Ticket;
 #[derive(Clone)]
 pub struct Cuda {
     device: Arc<Device>,
-    stream: Arc<CudaStream>,
+    stream: Arc<Stream>,
     launches: Launches,
     ticket: Arc<Ticket>,
+}
+
+/// Elements in the memory of a GPU that all its streams read, see
+/// [`Reside`](crate::Reside).
+#[derive(Clone, Debug)]
+pub struct Resident {
+    dtype: DType,
+    len: usize,
+    shared: Arc<Shared>,
 }
 
 /// How [`Cuda`] is set up.
@@ -121,7 +139,7 @@ impl Cuda {
     /// Those of [`Cuda::new`].
     pub fn with_options(options: &CudaOptions) -> Result<Self> {
         let device = Arc::new(Device::open(options.ordinal, &options.cache)?);
-        let stream = device.context.new_stream().during("cuStreamCreate")?;
+        let stream = device.new_stream()?;
         let ticket = Arc::new(Ticket::new(&device, &stream)?);
         Ok(Cuda { device, stream, launches: options.launches, ticket })
     }
@@ -133,7 +151,7 @@ impl Cuda {
     /// # Errors
     /// [`Error::Cuda`] if the GPU cannot be used.
     pub fn new_stream(&self) -> Result<Self> {
-        let stream = self.device.context.new_stream().during("cuStreamCreate")?;
+        let stream = self.device.new_stream()?;
         let ticket = Arc::new(Ticket::new(&self.device, &stream)?);
         Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches, ticket })
     }
@@ -147,18 +165,39 @@ impl Cuda {
         self.device.pool.state()
     }
 
+    /// Checks that an operand may be used as it is going to be, and keeps its memory for the
+    /// recording that is being made.
+    fn admit(&self, operand: &Argument<'_>) -> Result<()> {
+        self.check_stream(operand.stream)?;
+        let Some(memory) = operand.memory else { return Ok(()) };
+        if operand.access == Access::Write && memory.is_read_only() {
+            return Err(Error::ReadOnly { device: self.device.name.clone() });
+        }
+        self.stream.need(memory);
+        Ok(())
+    }
+
     /// A buffer is used on the stream that it was made on.
     fn check_stream(&self, stream: CUstream) -> Result<()> {
-        if stream == self.stream.cu_stream() {
+        if stream == self.stream.handle() {
             return Ok(());
         }
-        let expected = format!("{} on stream {:?}", self.device.name, self.stream.cu_stream());
+        let expected = format!("{} on stream {:?}", self.device.name, self.stream.handle());
         Err(Error::OtherDevice { found: format!("stream {stream:?}"), expected })
+    }
+
+    /// Memory is used on the device that it is of.
+    fn check_context(&self, context: &CudaContext) -> Result<()> {
+        if context.cu_ctx() == self.device.context.cu_ctx() {
+            return Ok(());
+        }
+        let found = format!("cuda:{}", context.ordinal());
+        Err(Error::OtherDevice { found, expected: self.device.name.clone() })
     }
 }
 
 impl fmt::Debug for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cuda({}, stream {:?})", self.device.name, self.stream.cu_stream())
+        write!(f, "Cuda({}, stream {:?})", self.device.name, self.stream.handle())
     }
 }

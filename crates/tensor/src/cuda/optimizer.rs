@@ -1,31 +1,42 @@
-use bytemuck::{NoUninit, Pod, Zeroable};
+use bytemuck::{NoUninit, Zeroable};
 
 use super::launch::Grid;
 use super::module::{Kernel, kernels};
 use super::{Buffer, Cuda};
-use crate::ops::{AddBackend, OptimizedTensor, OptimizerBackend, OptimizerStep, UpdateRule};
-use crate::{DType, Error, Memory, Result};
+use crate::ops::{OptimizedTensor, OptimizerBackend, OptimizerStep, StepSizes, UpdateRule};
+use crate::{DType, Error, Result};
 
 kernels! { nasrl_kernels::OPTIMIZER {
-    SGD: optimizer_sgd(; Jobs);
-    ADAM: optimizer_adam(; Jobs);
-    RMSPROP: optimizer_rmsprop(; Jobs);
+    SGD: optimizer_sgd_64(read f32, read u32; Jobs<FEW>);
+    ADAM: optimizer_adam_64(read f32, read u32; Jobs<FEW>);
+    RMSPROP: optimizer_rmsprop_64(read f32, read u32; Jobs<FEW>);
+    SGD_MANY: optimizer_sgd_480(read f32, read u32; Jobs<MANY>);
+    ADAM_MANY: optimizer_adam_480(read f32, read u32; Jobs<MANY>);
+    RMSPROP_MANY: optimizer_rmsprop_480(read f32, read u32; Jobs<MANY>);
 } }
 
-/// Tensors of one launch: fewer than the 4 KiB of a kernel's parameters have room for.
-const MOST_JOBS: usize = 64;
+/// Jobs and sources of a launch whose parameters are soon sent.
+const FEW: usize = 64;
+
+/// As many as the 32,764 bytes of a kernel's parameters have room for, less a few.
+const MANY: usize = 480;
 
 /// Parameters that a block changes.
 const BLOCK: usize = 1024;
 
-#[derive(Clone, Copy, NoUninit)]
+#[derive(Clone, Copy)]
 #[repr(C)]
-struct Jobs {
+struct Jobs<const ROOM: usize> {
     descent: Descent,
     count: u32,
     reserved: u32,
-    jobs: [Job; MOST_JOBS],
+    jobs: [Job; ROOM],
+    sources: [Source; ROOM],
 }
+
+// SAFETY: 40, 4, 4, 48 ROOM and 16 ROOM bytes of types without padding, aligned to 8 at most, leave
+// no gap between them and none at the end.
+unsafe impl<const ROOM: usize> NoUninit for Jobs<ROOM> {}
 
 /// The numbers of `optimizer.cu`; a rule leaves those that it does not have at 0.
 #[derive(Clone, Copy, Default, NoUninit)]
@@ -43,126 +54,143 @@ struct Descent {
     epsilon: f32,
 }
 
-/// A tensor: the addresses of its operands, of which `v` is 0 if the rule has none, and the first of
-/// its blocks.
-#[derive(Clone, Copy, Pod, Zeroable)]
+/// A tensor: the addresses of its operands, of which `v` is 0 if the rule has none, the first of its
+/// blocks, and where its sources are in the list of all.
+#[derive(Clone, Copy, NoUninit, Zeroable)]
 #[repr(C)]
 struct Job {
     parameters: u64,
-    gradient: u64,
     m: u64,
     v: u64,
     len: u64,
     block: u64,
+    source: u32,
+    sources: u32,
+}
+
+/// The address of pieces of a gradient, and how many they are.
+#[derive(Clone, Copy, NoUninit, Zeroable)]
+#[repr(C)]
+struct Source {
+    pieces: u64,
+    count: u64,
 }
 
 impl OptimizerBackend for Cuda {
-    fn optimizer_step(
-        &self,
-        len: usize,
-        step: &OptimizerStep,
-        parameters: &mut Buffer,
-        gradients: &[&Buffer],
-        state: &mut [Buffer],
-    ) -> Result<()> {
-        let tensor = OptimizedTensor { len, parameters, gradients, state };
-        self.optimizer_steps(step, &mut [tensor])
-    }
-
-    /// One launch for 64 tensors, and before it one for each piece that a gradient has beyond the
-    /// first.
+    /// One launch for 480 tensors whose gradients are in one buffer each.
     fn optimizer_steps(
         &self,
-        step: &OptimizerStep,
+        step: &OptimizerStep<'_, Self>,
         tensors: &mut [OptimizedTensor<'_, Buffer>],
     ) -> Result<()> {
-        let kernel: &Kernel<0, Jobs> = match step.rule {
-            UpdateRule::Sgd { .. } => &SGD,
-            UpdateRule::Adam { .. } => &ADAM,
-            UpdateRule::RmsProp { .. } => &RMSPROP,
-        };
-        for tensors in tensors.chunks_mut(MOST_JOBS) {
-            let mut jobs = Jobs {
-                descent: Descent::new(step),
-                count: 0,
-                reserved: 0,
-                jobs: [Job::zeroed(); MOST_JOBS],
-            };
-            let (mut blocks, mut sums) = (0, Vec::new());
-            for (tensor, job) in tensors.iter_mut().zip(&mut jobs.jobs) {
-                let (sum, len) = (self.sum(tensor)?, tensor.len);
-                let gradient = sum.as_ref().unwrap_or_else(|| tensor.gradients[0]);
-                *job = Job {
-                    parameters: self.operand(tensor.parameters, len)?,
-                    gradient: self.operand(gradient, len)?,
-                    m: self.operand(&tensor.state[0], len)?,
-                    v: tensor.state.get(1).map_or(Ok(0), |v| self.operand(v, len))?,
-                    len: len as u64,
-                    block: blocks as u64,
-                };
-                assert_eq!(tensor.state.len(), step.rule.state_buffers(), "{:?}", step.rule);
-                blocks += len.div_ceil(BLOCK);
-                jobs.count += 1;
-                // Kept until the launch that reads it.
-                sums.push(sum);
+        let mut list = List::default();
+        for tensor in tensors {
+            let sources = tensor.gradients.len();
+            if sources > MANY {
+                let (name, value) = ("the number of parts of a gradient", sources.to_string());
+                return Err(Error::Parameter { op: OP, name, value, rule: "at most 480" });
             }
-            self.launch(kernel, Grid::blocks(blocks), [], jobs)?;
+            if list.jobs.len() == MANY || list.sources.len() + sources > MANY {
+                std::mem::take(&mut list).launch(self, step)?;
+            }
+            list.push(self, step.rule, tensor)?;
         }
-        Ok(())
+        list.launch(self, step)
     }
 }
 
-impl Cuda {
-    /// The address of `len` f32 on this stream. What is written is borrowed as mutable by the
-    /// tensor that it is of.
-    fn operand(&self, buffer: &Buffer, len: usize) -> Result<u64> {
-        let argument = buffer.read(len);
-        self.check_stream(argument.stream)?;
-        match argument.dtype {
-            DType::F32 => Ok(argument.pointer),
-            found => Err(Error::DType { op: "optimizer_step", found, expected: "f32" }),
+const OP: &str = "optimizer_steps";
+
+/// The tensors of a launch.
+#[derive(Default)]
+struct List {
+    jobs: Vec<Job>,
+    sources: Vec<Source>,
+    blocks: usize,
+}
+
+impl List {
+    fn push(
+        &mut self,
+        on: &Cuda,
+        rule: UpdateRule,
+        tensor: &mut OptimizedTensor<'_, Buffer>,
+    ) -> Result<()> {
+        let OptimizedTensor { len, parameters, gradients, state } = tensor;
+        assert_eq!(state.len(), rule.state_buffers(), "{rule:?}");
+        let mut state = state.iter_mut().map(|state| on.address(state.write(*len), DType::F32));
+        self.jobs.push(Job {
+            parameters: on.address(parameters.write(*len), DType::F32)?,
+            m: state.next().unwrap_or(Ok(0))?,
+            v: state.next().unwrap_or(Ok(0))?,
+            len: *len as u64,
+            block: self.blocks as u64,
+            source: self.sources.len() as u32,
+            sources: gradients.len() as u32,
+        });
+        for part in *gradients {
+            let pieces = on.address(part.buffer.read(*len * part.count), DType::F32)?;
+            self.sources.push(Source { pieces, count: part.count as u64 });
+        }
+        self.blocks += len.div_ceil(BLOCK);
+        Ok(())
+    }
+
+    fn launch(self, on: &Cuda, step: &OptimizerStep<'_, Cuda>) -> Result<()> {
+        let few = self.jobs.len().max(self.sources.len()) <= FEW;
+        match (step.rule, few) {
+            (UpdateRule::Sgd { .. }, true) => self.run(on, &SGD, step),
+            (UpdateRule::Sgd { .. }, false) => self.run(on, &SGD_MANY, step),
+            (UpdateRule::Adam { .. }, true) => self.run(on, &ADAM, step),
+            (UpdateRule::Adam { .. }, false) => self.run(on, &ADAM_MANY, step),
+            (UpdateRule::RmsProp { .. }, true) => self.run(on, &RMSPROP, step),
+            (UpdateRule::RmsProp { .. }, false) => self.run(on, &RMSPROP_MANY, step),
         }
     }
 
-    /// The sum of a gradient's pieces, in their order; nothing for one piece.
-    fn sum(&self, tensor: &OptimizedTensor<'_, Buffer>) -> Result<Option<Buffer>> {
-        let Some((first, others)) = tensor.gradients.split_first() else {
-            return self.zeros(DType::F32, tensor.len).map(Some);
+    fn run<const ROOM: usize>(
+        self,
+        on: &Cuda,
+        kernel: &'static Kernel<2, Jobs<ROOM>>,
+        step: &OptimizerStep<'_, Cuda>,
+    ) -> Result<()> {
+        let mut jobs = Jobs {
+            descent: Descent::new(step),
+            count: self.jobs.len() as u32,
+            reserved: 0,
+            jobs: [Job::zeroed(); ROOM],
+            sources: [Source::zeroed(); ROOM],
         };
-        if others.is_empty() {
-            return Ok(None);
-        }
-        let mut sum = self.uninitialised(DType::F32, tensor.len)?;
-        self.copy(tensor.len, first, &mut sum)?;
-        for piece in others {
-            self.add_assign(tensor.len, piece, &mut sum)?;
-        }
-        Ok(Some(sum))
+        jobs.jobs[..self.jobs.len()].copy_from_slice(&self.jobs);
+        jobs.sources[..self.sources.len()].copy_from_slice(&self.sources);
+        let arguments = match step.sizes {
+            StepSizes::Given(_) => [on.absent(DType::F32), on.absent(DType::U32)],
+            StepSizes::Table { table, clock } => [table.read(2), clock.read(2)],
+        };
+        on.launch(kernel, Grid::blocks(self.blocks), arguments, jobs)
     }
 }
 
 impl Descent {
-    fn new(step: &OptimizerStep) -> Self {
-        let OptimizerStep { rule, rate, weight_decay, number } = *step;
-        let decay = weight_decay as f32;
-        let common = Descent { rate: rate as f32, decay, ..Descent::default() };
-        match rule {
+    fn new(step: &OptimizerStep<'_, Cuda>) -> Self {
+        let [rate, scale] = match step.sizes {
+            StepSizes::Given(sizes) => sizes,
+            StepSizes::Table { .. } => [0.0; 2],
+        };
+        let decay = step.weight_decay as f32;
+        let common = Descent { rate, scale, decay, ..Descent::default() };
+        match step.rule {
             UpdateRule::Sgd { momentum, nesterov } => {
                 Descent { momentum: momentum as f32, nesterov: u32::from(nesterov), ..common }
             }
-            UpdateRule::Adam { beta1, beta2, epsilon } => {
-                let corrections = [beta1, beta2].map(|beta| 1.0 - beta.powf(number as f64));
-                Descent {
-                    rate: (rate / corrections[0]) as f32,
-                    beta1: beta1 as f32,
-                    new1: (1.0 - beta1) as f32,
-                    beta2: beta2 as f32,
-                    new2: (1.0 - beta2) as f32,
-                    scale: corrections[1].sqrt().recip() as f32,
-                    epsilon: epsilon as f32,
-                    ..common
-                }
-            }
+            UpdateRule::Adam { beta1, beta2, epsilon } => Descent {
+                beta1: beta1 as f32,
+                new1: (1.0 - beta1) as f32,
+                beta2: beta2 as f32,
+                new2: (1.0 - beta2) as f32,
+                epsilon: epsilon as f32,
+                ..common
+            },
             UpdateRule::RmsProp { decay, momentum, epsilon } => Descent {
                 momentum: momentum as f32,
                 beta2: decay as f32,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaStream, result};
+use cudarc::driver::result;
 
 use super::buffer::Argument;
 use super::device::Device;
 use super::driver::During;
 use super::module::Access;
+use super::stream::Stream;
 use super::{Buffer, Cuda};
 use crate::{DType, Result};
 
@@ -16,11 +17,11 @@ use crate::{DType, Result};
 pub(super) struct Ticket(Buffer);
 
 impl Ticket {
-    pub(super) fn new(device: &Device, stream: &Arc<CudaStream>) -> Result<Self> {
+    pub(super) fn new(device: &Device, stream: &Arc<Stream>) -> Result<Self> {
         let bytes = DType::U32.size();
-        let memory = device.pool.allocate(stream, bytes)?;
+        let memory = stream.allocate(&device.pool, bytes)?;
         // SAFETY: the memory has that many bytes, on this stream, whose context is bound.
-        unsafe { result::memset_d8_async(memory.pointer, 0, bytes, stream.cu_stream()) }
+        unsafe { result::memset_d8_async(memory.pointer, 0, bytes, stream.handle()) }
             .during("cuMemsetD8Async")?;
         Ok(Ticket(Buffer::new(DType::U32, 1, memory)))
     }

@@ -109,17 +109,26 @@ pub enum ImageSource {
     Batch,
 }
 
+/// Images on a device.
+#[derive(Debug)]
+pub struct AugmentInputs<'a, T> {
+    /// u8 NHWC, any number of images.
+    pub images: &'a T,
+    /// u32, below the number of images.
+    pub indices: &'a T,
+    /// u32 `[step, row]`, whose step is added to that of the draw.
+    pub clock: Option<&'a T>,
+}
+
 /// The input pipeline on a device.
 pub trait AugmentBackend: Memory {
-    /// `y[i] = augment(images[indices[i]])` for `i < batch.count`: `images` is u8 NHWC with any
-    /// number of images, `indices` u32 and below that number, `y` of any float dtype, NHWC. With
-    /// [`ImageSource::Batch`] it is `images[i]`.
+    /// `y[i] = augment(images[indices[i]])` for `i < batch.count`, `y` of any float dtype, NHWC.
+    /// With [`ImageSource::Batch`] it is `images[i]`.
     fn augment(
         &self,
         batch: ImageBatch,
         augment: &Augment,
-        images: &Self::Buffer,
-        indices: &Self::Buffer,
+        inputs: AugmentInputs<'_, Self::Buffer>,
         y: &mut Self::Buffer,
     ) -> Result<()>;
 }
@@ -148,7 +157,9 @@ pub fn augment<B: AugmentBackend>(
     let shape = [batch.count, height, width, channels];
     let mut y = Tensor::zeros(images.backend(), dtype, shape)?;
     check::float(OP, &y)?;
-    images.backend().augment(batch, augment, images.buffer(), indices.buffer(), y.buffer_mut()?)?;
+    let (on, images, indices) = (images.backend(), images.buffer(), indices.buffer());
+    let inputs = AugmentInputs { images, indices, clock: None };
+    on.augment(batch, augment, inputs, y.buffer_mut()?)?;
     Ok(y)
 }
 

@@ -55,6 +55,8 @@ pub struct Conv2dMemory {
     /// What each thread that runs it keeps for its passes; convolutions that run one after another
     /// share it.
     pub scratch: usize,
+    /// The most pieces that [`Conv2dBackend::conv2d_wgrad_pieces`] leaves the gradient in.
+    pub pieces: usize,
 }
 
 /// Convolutions on a device.
@@ -69,11 +71,16 @@ pub trait Conv2dBackend: Memory {
     /// Prepares a convolution of activations of a dtype; its filters are zero.
     fn conv2d_plan(&self, geometry: &Conv2d, dtype: DType) -> Result<Self::Conv2dPlan>;
 
-    /// What a convolution will take, before it is prepared.
-    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory;
+    /// What a convolution of at most so many images will take, before it is prepared.
+    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, images: usize) -> Conv2dMemory;
 
     /// Takes new f32 filters, rounded to the plan's dtype.
     fn conv2d_load(&self, plan: &mut Self::Conv2dPlan, filters: &Self::Buffer) -> Result<()>;
+
+    /// [`Conv2dBackend::conv2d_load`] for each plan and its filters, which a device may do at once.
+    fn conv2d_load_all(&self, plans: &mut [(&mut Self::Conv2dPlan, &Self::Buffer)]) -> Result<()> {
+        plans.iter_mut().try_for_each(|(plan, filters)| self.conv2d_load(plan, filters))
+    }
 
     /// `y = epilogue(x * w)` for `images` images.
     fn conv2d_fprop(
@@ -105,6 +112,21 @@ pub trait Conv2dBackend: Memory {
         dy: &Self::Buffer,
         sum: Sum,
         dw: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// How many pieces the gradient of the filters over so many images is left in, at least 1.
+    fn conv2d_gradient_pieces(&self, plan: &Self::Conv2dPlan, images: usize) -> usize;
+
+    /// The gradient of the filters as arrays of their size one after another,
+    /// [`Conv2dBackend::conv2d_gradient_pieces`] of them: added up in their order they are what
+    /// [`Conv2dBackend::conv2d_wgrad`] stores. For a reader that adds them up as it goes.
+    fn conv2d_wgrad_pieces(
+        &self,
+        plan: &Self::Conv2dPlan,
+        images: usize,
+        x: &Self::Buffer,
+        dy: &Self::Buffer,
+        pieces: &mut Self::Buffer,
     ) -> Result<()>;
 }
 

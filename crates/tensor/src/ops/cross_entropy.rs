@@ -13,9 +13,21 @@ pub struct CrossEntropy {
     pub sum: Sum,
 }
 
-/// Cross-entropy on a device: f32 logits, u32 labels that are below the number of classes.
+/// What a batch is judged by.
+#[derive(Debug)]
+pub struct CrossEntropyInputs<'a, T> {
+    /// f32, a row for each example.
+    pub logits: &'a T,
+    /// u32, below the number of classes.
+    pub labels: &'a T,
+    /// u32 `[step, row]`, whose row says which two sums of a table are meant.
+    pub clock: Option<&'a T>,
+}
+
+/// Cross-entropy on a device.
 ///
-/// `sums` holds two f32: the loss `sum_i -ln softmax(x[i])[label[i]] / divisor`, and how many rows
+/// `sums` holds two f32, or two for each row of a clock, of which those of the clock's row are
+/// meant: the loss `sum_i -ln softmax(x[i])[label[i]] / divisor`, and how many rows
 /// `i` have their largest logit at `label[i]`; among equal logits the first is the largest. Both
 /// are added up in the order of the rows.
 pub trait CrossEntropyBackend: Memory {
@@ -23,8 +35,7 @@ pub trait CrossEntropyBackend: Memory {
     fn cross_entropy(
         &self,
         geometry: &CrossEntropy,
-        logits: &Self::Buffer,
-        labels: &Self::Buffer,
+        inputs: CrossEntropyInputs<'_, Self::Buffer>,
         sums: &mut Self::Buffer,
     ) -> Result<()>;
 
@@ -32,8 +43,7 @@ pub trait CrossEntropyBackend: Memory {
     fn cross_entropy_with_gradient(
         &self,
         geometry: &CrossEntropy,
-        logits: &Self::Buffer,
-        labels: &Self::Buffer,
+        inputs: CrossEntropyInputs<'_, Self::Buffer>,
         sums: &mut Self::Buffer,
         dlogits: &mut Self::Buffer,
     ) -> Result<()>;
@@ -54,8 +64,8 @@ pub fn cross_entropy<B: CrossEntropyBackend>(
 ) -> Result<Tensor<B>> {
     let geometry = CrossEntropy::of("cross_entropy", logits, labels, divisor)?;
     let mut sums = Tensor::zeros(logits.backend(), DType::F32, [2])?;
-    let (x, labels) = (logits.buffer(), labels.buffer());
-    logits.backend().cross_entropy(&geometry, x, labels, sums.buffer_mut()?)?;
+    let inputs = inputs(logits, labels);
+    logits.backend().cross_entropy(&geometry, inputs, sums.buffer_mut()?)?;
     Ok(sums)
 }
 
@@ -74,12 +84,18 @@ pub fn cross_entropy_with_gradient<B: CrossEntropyBackend>(
     let mut dlogits = Tensor::zeros(logits.backend(), DType::F32, logits.shape())?;
     logits.backend().cross_entropy_with_gradient(
         &geometry,
-        logits.buffer(),
-        labels.buffer(),
+        inputs(logits, labels),
         sums.buffer_mut()?,
         dlogits.buffer_mut()?,
     )?;
     Ok((sums, dlogits))
+}
+
+fn inputs<'a, B: Memory>(
+    logits: &'a Tensor<B>,
+    labels: &'a Tensor<B>,
+) -> CrossEntropyInputs<'a, B::Buffer> {
+    CrossEntropyInputs { logits: logits.buffer(), labels: labels.buffer(), clock: None }
 }
 
 impl CrossEntropy {

@@ -27,9 +27,11 @@ pub struct Dropout {
 /// Dropout on a device.
 pub trait DropoutBackend: Memory {
     /// `y[i] = x[i] / (1 - rate)`, or 0 if it is dropped, for `i < len`; both of one float dtype.
+    /// The step of a `clock`, u32 `[step, row]`, is added to that of `dropout`.
     fn dropout(
         &self,
         dropout: &Dropout,
+        clock: Option<&Self::Buffer>,
         len: usize,
         x: &Self::Buffer,
         y: &mut Self::Buffer,
@@ -46,7 +48,7 @@ pub fn dropout<B: DropoutBackend>(x: &Tensor<B>, dropout: &Dropout) -> Result<Te
     check::float(OP, x)?;
     dropout.check(OP)?;
     let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
-    x.backend().dropout(dropout, x.shape().count(), x.buffer(), y.buffer_mut()?)?;
+    x.backend().dropout(dropout, None, x.shape().count(), x.buffer(), y.buffer_mut()?)?;
     Ok(y)
 }
 

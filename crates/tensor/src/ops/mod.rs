@@ -24,6 +24,7 @@ mod pad;
 mod padding;
 mod pool;
 mod rows;
+mod select;
 mod softmax;
 
 pub use activation::{Activation, ActivationBackend, activation, activation_backward};
@@ -34,8 +35,8 @@ pub use attention::{
 };
 pub(crate) use augment::Placement;
 pub use augment::{
-    Augment, AugmentBackend, Crop, Draw, Flip, ImageBatch, ImageSource, MAX_IMAGE_CHANNELS,
-    Normalisation, augment,
+    Augment, AugmentBackend, AugmentInputs, Crop, Draw, Flip, ImageBatch, ImageSource,
+    MAX_IMAGE_CHANNELS, Normalisation, augment,
 };
 pub use batch_norm::{
     BatchNorm, BatchNormBackend, Moments, Upstream, batch_norm, batch_norm_backward,
@@ -57,7 +58,8 @@ pub use conv2d::{
     Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, conv2d, conv2d_dgrad, conv2d_wgrad,
 };
 pub use cross_entropy::{
-    CrossEntropy, CrossEntropyBackend, cross_entropy, cross_entropy_with_gradient,
+    CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, cross_entropy,
+    cross_entropy_with_gradient,
 };
 pub use dropout::{Dropout, DropoutBackend, dropout};
 pub use embedding::{Embedding, EmbeddingBackend, embedding, embedding_backward};
@@ -69,11 +71,15 @@ pub use lstm_cell::{
     lstm_cell, lstm_cell_backward,
 };
 pub use matmul::{Matmul, MatmulBackend, Operand, matmul, matmul_add};
-pub use optimizer::{OptimizedTensor, Optimizer, OptimizerBackend, OptimizerStep, UpdateRule};
+pub use optimizer::{
+    GradientPieces, OptimizedTensor, Optimizer, OptimizerBackend, OptimizerStep, StepSizes,
+    UpdateRule,
+};
 pub use pad::{Pad2d, Pad2dBackend, pad2d, pad2d_backward};
 pub use padding::Padding;
 pub use pool::{Pool2d, Pool2dBackend, Pooling, pool2d, pool2d_backward};
 pub use rows::Rows;
+pub use select::{SelectBackend, Selected, Selection, select};
 pub use softmax::{SoftmaxBackend, log_softmax, log_softmax_backward, softmax, softmax_backward};
 
 /// What an operation does with sums that its destination may already hold a part of.

@@ -44,57 +44,63 @@ pub enum UpdateRule {
 }
 
 /// A step of an optimizer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OptimizerStep {
+pub struct OptimizerStep<'a, B: Memory> {
     /// The rule.
     pub rule: UpdateRule,
-    /// The learning rate of this step.
-    pub rate: f64,
     /// The coupled weight decay: `weight_decay * p` is added to the gradient, which is the gradient
     /// of `weight_decay / 2` times the sum of squares.
     pub weight_decay: f64,
-    /// The step's number, from 1; the corrections of Adam depend on it.
-    pub number: u64,
+    /// What depends on the learning rate and the step's number.
+    pub sizes: StepSizes<'a, B>,
 }
 
-/// Optimizers on a device, in place on f32 parameters.
-pub trait OptimizerBackend: Memory {
-    /// Changes `len` parameters and their state. The gradient is the sum of `gradients`, f32 each,
-    /// added up in their order: the partial sums of a batch that was cut into pieces. `state` holds
-    /// [`UpdateRule::state_buffers`] f32 buffers: `m` for SGD; `m` and `v` for Adam and RMSProp.
-    fn optimizer_step(
-        &self,
-        len: usize,
-        step: &OptimizerStep,
-        parameters: &mut Self::Buffer,
-        gradients: &[&Self::Buffer],
-        state: &mut [Self::Buffer],
-    ) -> Result<()>;
-
-    /// [`OptimizerBackend::optimizer_step`] of many tensors, which a device may do at once.
-    fn optimizer_steps(
-        &self,
-        step: &OptimizerStep,
-        tensors: &mut [OptimizedTensor<'_, Self::Buffer>],
-    ) -> Result<()> {
-        tensors.iter_mut().try_for_each(|tensor| {
-            let OptimizedTensor { len, parameters, gradients, state } = tensor;
-            self.optimizer_step(*len, step, parameters, gradients, state)
-        })
-    }
+/// Where a step finds its [`UpdateRule::sizes`].
+pub enum StepSizes<'a, B: Memory> {
+    /// Here.
+    Given([f32; 2]),
+    /// In the device's memory, for steps that are made without the host.
+    Table {
+        /// f32 `[rows, 2]`.
+        table: &'a B::Buffer,
+        /// u32 `[step, row]`, the row being that of the table.
+        clock: &'a B::Buffer,
+    },
 }
 
-/// The buffers of one tensor in a step, see [`OptimizerBackend::optimizer_step`].
+/// A part of a gradient: so many f32 arrays of the parameters' length one after another.
+#[derive(Debug)]
+pub struct GradientPieces<'a, T> {
+    /// The arrays.
+    pub buffer: &'a T,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// The buffers of one tensor in a step, f32 each.
 #[derive(Debug)]
 pub struct OptimizedTensor<'a, T> {
     /// How many parameters there are.
     pub len: usize,
     /// The parameters.
     pub parameters: &'a mut T,
-    /// The pieces of their gradient.
-    pub gradients: &'a [&'a T],
-    /// The state of the rule.
+    /// What their gradient is the sum of, added up in this order, piece by piece: the parts of a
+    /// batch that was cut.
+    pub gradients: &'a [GradientPieces<'a, T>],
+    /// [`UpdateRule::state_buffers`] buffers: `m` for SGD; `m` and `v` for Adam and RMSProp.
     pub state: &'a mut [T],
+}
+
+/// Optimizers on a device, in place on f32 parameters.
+pub trait OptimizerBackend: Memory {
+    /// Changes the parameters of all tensors and their state.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] from a device that takes no gradient of so many parts: each takes 480.
+    fn optimizer_steps(
+        &self,
+        step: &OptimizerStep<'_, Self>,
+        tensors: &mut [OptimizedTensor<'_, Self::Buffer>],
+    ) -> Result<()>;
 }
 
 /// An [`UpdateRule`] applied to a list of tensors, with its state and the number of its steps.
@@ -119,6 +125,18 @@ impl UpdateRule {
         match self {
             UpdateRule::Sgd { .. } => 1,
             UpdateRule::Adam { .. } | UpdateRule::RmsProp { .. } => 2,
+        }
+    }
+
+    /// What step `number`, counted from 1, multiplies by at a learning rate: the change by the
+    /// first, the root of Adam's mean of squares by the second. Adam's corrections are in them.
+    pub fn sizes(&self, rate: f64, number: u64) -> [f32; 2] {
+        match *self {
+            UpdateRule::Sgd { .. } | UpdateRule::RmsProp { .. } => [rate as f32, 1.0],
+            UpdateRule::Adam { beta1, beta2, .. } => {
+                let [mean, square] = [beta1, beta2].map(|beta| 1.0 - beta.powf(number as f64));
+                [(rate / mean) as f32, square.sqrt().recip() as f32]
+            }
         }
     }
 
@@ -185,16 +203,13 @@ impl<B: OptimizerBackend> Optimizer<B> {
             self.state.push(State { shape, buffers });
         }
         self.number += 1;
-        let step = OptimizerStep {
-            rule: self.rule,
-            rate,
-            weight_decay: self.weight_decay,
-            number: self.number,
-        };
+        let sizes = StepSizes::Given(self.rule.sizes(rate, self.number));
+        let step = OptimizerStep { rule: self.rule, weight_decay: self.weight_decay, sizes };
         let Some(backend) = parameters.first().map(|first| first.backend().clone()) else {
             return Ok(());
         };
-        let pieces: Vec<_> = gradients.iter().map(|gradient| [gradient.buffer()]).collect();
+        let whole = |gradient| [GradientPieces { buffer: Tensor::buffer(gradient), count: 1 }];
+        let pieces: Vec<_> = gradients.iter().map(whole).collect();
         let operands = parameters.iter_mut().zip(&pieces).zip(&mut self.state);
         let tensors: Result<Vec<_>> = operands
             .map(|((parameter, gradients), State { buffers, .. })| {
@@ -230,7 +245,7 @@ impl<B: OptimizerBackend> Optimizer<B> {
     }
 }
 
-const OP: &str = "optimizer_step";
+const OP: &str = "optimizer_steps";
 
 fn parameter(
     name: &'static str,

@@ -27,7 +27,7 @@ impl Depthwise {
     /// Bytes that the three passes hold, and of scratch that one takes.
     pub(super) fn memory(&self) -> Conv2dMemory {
         let plan = size_of::<f32>() * self.geometry.filter_shape().count();
-        Conv2dMemory { plan, scratch: self.x.scratch() }
+        Conv2dMemory { plan, scratch: self.x.scratch(), pieces: 1 }
     }
 
     pub(super) fn load(&mut self, filters: &[f32]) {

@@ -102,7 +102,7 @@ impl Dgrad {
                 + phase.filters.bytes()
         };
         let plan = self.phases.iter().map(phase).sum();
-        Conv2dMemory { plan, scratch: self.dy.scratch() }
+        Conv2dMemory { plan, scratch: self.dy.scratch(), pieces: 1 }
     }
 
     pub(super) fn load(&mut self, filters: &[f32]) {

@@ -62,7 +62,7 @@ impl Fprop {
         let tables = size_of_val(&self.rows[..])
             + size_of_val(&self.places[..])
             + size_of_val(&self.runs[..]);
-        Conv2dMemory { plan: tables + self.filters.bytes(), scratch: self.x.scratch() }
+        Conv2dMemory { plan: tables + self.filters.bytes(), scratch: self.x.scratch(), pieces: 1 }
     }
 
     pub(super) fn load(&mut self, filters: &[f32]) {

@@ -58,13 +58,14 @@ impl Conv2dBackend for Cpu {
         Ok(plan)
     }
 
-    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory {
+    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, _: usize) -> Conv2dMemory {
         match self.conv2d_tables(geometry, dtype).kernels {
             Kernels::Full(full) => {
                 let passes = [full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()];
                 Conv2dMemory {
                     plan: passes.iter().map(|pass| pass.plan).sum(),
                     scratch: passes.iter().map(|pass| pass.scratch).max().unwrap_or(0),
+                    pieces: 1,
                 }
             }
             Kernels::Depthwise(depthwise) => depthwise.memory(),
@@ -147,6 +148,21 @@ impl Conv2dBackend for Cpu {
             });
         });
         Ok(())
+    }
+
+    fn conv2d_gradient_pieces(&self, _: &Conv2dPlan, _: usize) -> usize {
+        1
+    }
+
+    fn conv2d_wgrad_pieces(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        x: &Buffer,
+        dy: &Buffer,
+        pieces: &mut Buffer,
+    ) -> Result<()> {
+        self.conv2d_wgrad(plan, images, x, dy, Sum::Store, pieces)
     }
 }
 

@@ -123,21 +123,32 @@ impl Conv2dBackend for Cuda {
         self.conv2d_plan_with(geometry, dtype, Conv2dAlgorithm::default())
     }
 
-    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType) -> Conv2dMemory {
+    fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, images: usize) -> Conv2dMemory {
         let filters = geometry.filter_shape().count();
-        let plan = match Gemm::of(geometry, dtype, Conv2dAlgorithm::default()) {
-            Ok(Some(gemm)) => gemm.groups().map(|group| Packed::bytes(group, dtype)).iter().sum(),
-            Ok(None) | Err(_) => filters * dtype.size(),
+        let gemm = Gemm::of(geometry, dtype, Conv2dAlgorithm::default()).ok().flatten();
+        let plan = match &gemm {
+            Some(gemm) => gemm.groups().map(|group| Packed::bytes(group, dtype)).iter().sum(),
+            None => filters * dtype.size(),
         };
-        Conv2dMemory { plan, scratch: MOST_SLICES * filters * size_of::<f32>() }
+        let pieces = |images| slices(geometry, gemm.as_ref(), images).count;
+        let pieces = (1..=images).map(pieces).max().unwrap_or(1);
+        Conv2dMemory { plan, scratch: pieces * filters * size_of::<f32>(), pieces }
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
-        let count = plan.geometry.filter_shape().count();
-        match &mut plan.kernels {
-            Kernels::Gemm(_, packed) => packed.load(self, filters, count),
-            Kernels::Direct(direct) => direct.load(self, filters),
+        self.conv2d_load_all(&mut [(plan, filters)])
+    }
+
+    fn conv2d_load_all(&self, plans: &mut [(&mut Conv2dPlan, &Buffer)]) -> Result<()> {
+        let mut packed = Vec::new();
+        for (plan, filters) in plans {
+            let count = plan.geometry.filter_shape().count();
+            match &mut plan.kernels {
+                Kernels::Gemm(_, of) => packed.push((of, filters.read(count))),
+                Kernels::Direct(direct) => direct.load(self, filters)?,
+            }
         }
+        pack::load(self, &mut packed)
     }
 
     fn conv2d_fprop(
@@ -184,19 +195,34 @@ impl Conv2dBackend for Cuda {
         sum: Sum,
         dw: &mut Buffer,
     ) -> Result<()> {
-        let gradient = Gradient { images, x, dy };
-        plan.check(x)?;
         let count = plan.geometry.filter_shape().count();
         let slices = plan.slices(images);
-        let mut partial = self.uninitialised(DType::F32, slices.count * count)?;
+        let mut partial = self.scratch(DType::F32, slices.count * count)?;
+        self.conv2d_wgrad_pieces(plan, images, x, dy, &mut partial)?;
+        direct::total(self, (&partial, slices), sum, (dw, count))
+    }
+
+    fn conv2d_gradient_pieces(&self, plan: &Conv2dPlan, images: usize) -> usize {
+        plan.slices(images).count
+    }
+
+    fn conv2d_wgrad_pieces(
+        &self,
+        plan: &Conv2dPlan,
+        images: usize,
+        x: &Buffer,
+        dy: &Buffer,
+        pieces: &mut Buffer,
+    ) -> Result<()> {
+        plan.check(x)?;
+        let (gradient, slices) = (Gradient { images, x, dy }, plan.slices(images));
         match &plan.kernels {
             Kernels::Gemm(gemm, packed) => {
                 let [_, taps] = packed.buffers();
-                gemm.wgrad.run(self, taps, &gradient, (&mut partial, slices))?;
+                gemm.wgrad.run(self, taps, &gradient, (pieces, slices))
             }
-            Kernels::Direct(direct) => direct.wgrad(self, &gradient, &mut partial, slices)?,
+            Kernels::Direct(direct) => direct.wgrad(self, &gradient, pieces, slices),
         }
-        direct::total(self, (&partial, slices), sum, (dw, count))
     }
 }
 
@@ -220,11 +246,20 @@ impl Conv2dPlan {
     }
 
     fn slices(&self, images: usize) -> Slices {
-        let pixels = images * self.geometry.output().iter().product::<usize>();
-        match &self.kernels {
-            Kernels::Gemm(gemm, _) => gemm.wgrad.slices(images),
-            Kernels::Direct(_) => Slices::of_pixels(pixels, 1, 1),
-        }
+        let gemm = match &self.kernels {
+            Kernels::Gemm(gemm, _) => Some(&**gemm),
+            Kernels::Direct(_) => None,
+        };
+        slices(&self.geometry, gemm, images)
+    }
+}
+
+/// How a batch is cut for the gradient of the filters.
+fn slices(geometry: &Conv2d, gemm: Option<&Gemm>, images: usize) -> Slices {
+    let pixels = images * geometry.output().iter().product::<usize>();
+    match gemm {
+        Some(gemm) => gemm.wgrad.slices(images),
+        None => Slices::of_pixels(pixels, 1, 1),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Filters in the order in which gathers read them.
 
-use bytemuck::NoUninit;
+use bytemuck::{NoUninit, Pod, Zeroable};
 
 use super::window::Window;
+use crate::cuda::buffer::Argument;
 use crate::cuda::launch::Grid;
 use crate::cuda::module::kernels;
 use crate::cuda::{Buffer, Cuda};
@@ -10,14 +11,31 @@ use crate::ops::Conv2d;
 use crate::{DType, Memory, Result};
 
 kernels! { nasrl_kernels::CONV2D_PACK {
-    PACK: conv2d_pack<f32, bf16, f16>(read f32, read u32, write T; Packing);
+    PACK_F32: conv2d_pack_f32(; Jobs);
+    PACK_BF16: conv2d_pack_bf16(; Jobs);
+    PACK_F16: conv2d_pack_f16(; Jobs);
 } }
 
-#[derive(Clone, Copy, Debug, NoUninit)]
+/// Filters of a launch: as many as 4 KiB of parameters have room for.
+const MOST_JOBS: usize = 64;
+
+#[derive(Clone, Copy, NoUninit)]
 #[repr(C)]
-struct Packing {
+struct Jobs {
+    jobs: [Job; MOST_JOBS],
+    count: u64,
+}
+
+/// Filters to pack: the addresses of the operands, and the first of the blocks.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Job {
+    filters: u64,
+    sources: u64,
+    packed: u64,
     eights: u64,
     steps: [u64; 2],
+    block: u64,
 }
 
 /// How the filters of a window are packed, see `conv2d_gather.cu` and `conv2d_tiled.cu`.
@@ -145,7 +163,8 @@ struct Filters {
 
 /// The packed filters of some windows on a device, one after another, and their tables of taps.
 pub(super) struct Packed {
-    packing: Packing,
+    /// The two steps of `conv2d_pack.cu`.
+    steps: [u64; 2],
     /// `[eights, 2]`, see `conv2d_pack.cu`.
     sources: Buffer,
     filters: Buffer,
@@ -173,7 +192,6 @@ impl Packed {
                 taps.extend(window.places());
             }
         }
-        let packing = Packing { eights: sources.len() as u64, steps: [1, filter as u64] };
         let upload = |words: &[u32]| {
             let mut buffer = on.zeros(DType::U32, words.len())?;
             on.write(words, &mut buffer)?;
@@ -181,7 +199,7 @@ impl Packed {
         };
         let filters = on.zeros(dtype, 8 * sources.len())?;
         let (sources, taps) = (upload(sources.as_flattened())?, upload(&taps)?);
-        Ok(Packed { packing, sources, filters, taps })
+        Ok(Packed { steps: [1, filter as u64], sources, filters, taps })
     }
 
     /// Bytes that it takes for windows that share a layout.
@@ -193,19 +211,37 @@ impl Packed {
         windows.iter().map(of_window).sum()
     }
 
-    /// Takes new filters of so many elements.
-    pub(super) fn load(&mut self, on: &Cuda, filters: &Buffer, count: usize) -> Result<()> {
-        let len = self.filters.capacity();
-        let arguments = [
-            filters.read(count),
-            self.sources.read(self.sources.capacity()),
-            self.filters.write(len),
-        ];
-        on.launch(&PACK, Grid::over(len / 8, 256), arguments, self.packing)
-    }
-
     /// The packed filters and the tables of taps.
     pub(super) fn buffers(&self) -> [&Buffer; 2] {
         [&self.filters, &self.taps]
     }
+}
+
+/// Takes new f32 filters for each of these, with a launch for each dtype.
+pub(super) fn load(on: &Cuda, all: &mut [(&mut Packed, Argument<'_>)]) -> Result<()> {
+    for (dtype, kernel) in
+        [(DType::F32, &PACK_F32), (DType::BF16, &PACK_BF16), (DType::F16, &PACK_F16)]
+    {
+        let mut alike: Vec<_> =
+            all.iter_mut().filter(|(packed, _)| packed.filters.dtype() == dtype).collect();
+        for some in alike.chunks_mut(MOST_JOBS) {
+            let mut jobs = Jobs { jobs: [Job::zeroed(); MOST_JOBS], count: some.len() as u64 };
+            let mut blocks = 0;
+            for ((packed, filters), job) in some.iter_mut().zip(&mut jobs.jobs) {
+                let Packed { steps, sources, filters: to, .. } = &mut **packed;
+                let eights = sources.capacity() / 2;
+                *job = Job {
+                    filters: on.address(*filters, DType::F32)?,
+                    sources: on.address(sources.read(2 * eights), DType::U32)?,
+                    packed: on.address(to.write(8 * eights), dtype)?,
+                    eights: eights as u64,
+                    steps: *steps,
+                    block: blocks as u64,
+                };
+                blocks += eights.div_ceil(256);
+            }
+            on.launch(kernel, Grid::blocks(blocks), [], jobs)?;
+        }
+    }
+    Ok(())
 }
