@@ -56,6 +56,7 @@ sources! {
     BIAS = "bias.cu",
     CAST = "cast.cu",
     CATEGORICAL = "categorical.cu",
+    CLASSIFIER = "classifier.cu",
     CLIP = "clip.cu",
     CONCAT = "concat.cu",
     CONV2D_DEPTHWISE = "conv2d_depthwise.cu",

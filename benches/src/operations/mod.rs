@@ -8,6 +8,7 @@ mod batch_norm;
 mod bernoulli;
 mod bias;
 mod categorical;
+mod classifier;
 mod clip;
 mod concat;
 mod conv2d;
@@ -54,6 +55,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         bernoulli,
         bias,
         categorical,
+        classifier,
         clip,
         concat,
         conv2d,

@@ -93,6 +93,7 @@ pub trait Backend:
     + ops::BernoulliBackend
     + ops::BiasBackend
     + ops::CategoricalBackend
+    + ops::ClassifierBackend
     + ops::ClipBackend
     + ops::ConcatBackend
     + ops::Conv2dBackend
@@ -123,6 +124,7 @@ impl<B> Backend for B where
         + ops::BernoulliBackend
         + ops::BiasBackend
         + ops::CategoricalBackend
+        + ops::ClassifierBackend
         + ops::ClipBackend
         + ops::ConcatBackend
         + ops::Conv2dBackend

@@ -8,6 +8,7 @@ mod batch_norm;
 mod bernoulli;
 mod bias;
 mod categorical;
+mod classifier;
 mod clip;
 mod concat;
 pub(crate) mod conv2d;

@@ -9,6 +9,7 @@ mod bernoulli;
 mod bias;
 mod buffer;
 mod categorical;
+mod classifier;
 mod clip;
 mod columns;
 mod concat;

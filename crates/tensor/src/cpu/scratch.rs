@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 
+use super::Buffer;
 use super::simd::MAX_LANES;
+use crate::{DType, Result};
 
 /// Words past the end of a scratch that may be read: a tile's vectors reach over the last row.
 const SLACK: usize = 8 * MAX_LANES;
@@ -23,6 +25,7 @@ pub(super) struct Scratch([Vec<u32>; Slot::MatrixRows as usize + 1]);
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+    static BUFFERS: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Scratch {
@@ -62,4 +65,28 @@ pub(super) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
     let result = body(&mut scratch);
     SCRATCH.set(scratch);
     result
+}
+
+/// Lends this thread's buffers, made to have these dtypes and at least these elements, as they were
+/// left: what one operation leaves to the next inside another.
+pub(super) fn with_buffers<const N: usize>(
+    wanted: [(DType, usize); N],
+    zeros: impl Fn(DType, usize) -> Result<Buffer>,
+    body: impl FnOnce([&mut Buffer; N]) -> Result<()>,
+) -> Result<()> {
+    let mut buffers = BUFFERS.take();
+    let outcome = wanted.into_iter().enumerate().try_for_each(|(index, (dtype, len))| {
+        match buffers.get_mut(index) {
+            Some(buffer) if buffer.dtype() == dtype && buffer.capacity() >= len => {}
+            Some(buffer) => *buffer = zeros(dtype, len)?,
+            None => buffers.push(zeros(dtype, len)?),
+        }
+        Ok(())
+    });
+    let outcome = outcome.and_then(|()| {
+        let lent = buffers.get_disjoint_mut(std::array::from_fn(|index| index));
+        body(lent.expect("a buffer for each that is wanted"))
+    });
+    BUFFERS.set(buffers);
+    outcome
 }

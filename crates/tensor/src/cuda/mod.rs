@@ -15,6 +15,7 @@ mod bias;
 mod buffer;
 mod cache;
 mod categorical;
+mod classifier;
 mod clip;
 mod columns;
 mod compiler;
@@ -50,6 +51,7 @@ mod select;
 mod softmax;
 mod stream;
 mod survey;
+mod ticket;
 mod wheel;
 
 use std::sync::Arc;
@@ -76,6 +78,7 @@ use driver::During;
 use module::Access;
 use resident::Shared;
 use stream::Stream;
+use ticket::Ticket;
 
 /// A stream of work on a GPU.
 ///
@@ -87,6 +90,7 @@ pub struct Cuda {
     device: Arc<Device>,
     stream: Arc<Stream>,
     launches: Launches,
+    ticket: Arc<Ticket>,
 }
 
 /// Elements in the memory of a GPU that all its streams read, see
@@ -142,7 +146,8 @@ impl Cuda {
     pub fn with_options(options: &CudaOptions) -> Result<Self> {
         let device = Arc::new(Device::open(options.ordinal, &options.cache)?);
         let stream = device.new_stream()?;
-        Ok(Cuda { device, stream, launches: options.launches })
+        let ticket = Arc::new(Ticket::new(&device, &stream)?);
+        Ok(Cuda { device, stream, launches: options.launches, ticket })
     }
 
     /// Another stream on the same GPU, which shares the compiled kernels and whose work may run at
@@ -153,7 +158,8 @@ impl Cuda {
     /// [`Error::Cuda`] if the GPU cannot be used.
     pub fn new_stream(&self) -> Result<Self> {
         let stream = self.device.new_stream()?;
-        Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches })
+        let ticket = Arc::new(Ticket::new(&self.device, &stream)?);
+        Ok(Cuda { device: Arc::clone(&self.device), stream, launches: self.launches, ticket })
     }
 
     /// The memory of the GPU as it is now.

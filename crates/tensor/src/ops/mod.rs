@@ -9,6 +9,7 @@ mod bernoulli;
 mod bias;
 mod categorical;
 mod check;
+mod classifier;
 mod clip;
 mod concat;
 mod conv2d;
@@ -46,6 +47,10 @@ pub use bias::{BiasBackend, bias, bias_backward, bias_backward_add};
 pub use categorical::{
     CategoricalBackend, PolicyWeights, RowDraw, categorical_backward, categorical_sample,
     categorical_score,
+};
+pub use classifier::{
+    Classifier, ClassifierBackend, ClassifierGradients, ClassifierInputs, Pooled, classifier,
+    classifier_with_gradients,
 };
 pub use clip::{ClipBackend, clip_global_norm};
 pub use concat::{ChannelRange, ConcatBackend, CopyChannels, concat, concat_backward};
