@@ -11,6 +11,7 @@ mod batch;
 mod blueprint;
 mod exchange;
 mod fold;
+mod fold_head;
 mod ir;
 mod lower;
 mod parameters;
@@ -35,7 +36,7 @@ use crate::recipe::Recipe;
 use crate::schedule::Schedule;
 use crate::team::Team;
 use blueprint::Blueprint;
-use ir::Mode;
+use ir::{LeftBy, Mode};
 use parameters::Place;
 use plan::Plan;
 use resident::{Source, Tables};
@@ -131,10 +132,17 @@ impl<B: Backend> Program<B> {
         let norms = parameters.norms.iter();
         let norms = norms.map(|norm| Norm::new(backend, norm, &recipe.batch_norm));
         let mut trained = trained.collect::<Result<Vec<_>>>()?;
-        for (index, filters) in blueprint.left_in_pieces.iter().enumerate() {
-            if let Some(filters) = filters {
-                trained[index].pieces = trained[filters.0].pieces(backend, schedule.block);
-            }
+        for (index, by) in blueprint.left_in_pieces.iter().enumerate() {
+            let images = 1..=schedule.block;
+            trained[index].pieces = match by {
+                Some(LeftBy::Convolution(filters)) => {
+                    trained[filters.0].pieces(backend, schedule.block)
+                }
+                Some(LeftBy::Head(head)) => {
+                    images.map(|images| backend.classifier_pieces(&head.of(images))).collect()
+                }
+                None => Vec::new(),
+            };
         }
         let gradients: Vec<_> = trained.iter().map(Trained::gradient_len).collect();
         let state = State {

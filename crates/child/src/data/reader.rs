@@ -17,7 +17,7 @@ pub(super) struct ByteReader<'a> {
     offset: u64,
 }
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 const SKIP_CHUNK: u64 = 1 << 16;
 
 impl<'a> ByteReader<'a> {

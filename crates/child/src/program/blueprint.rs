@@ -5,7 +5,7 @@ use nasrl_tensor::ops::{Conv2d, Conv2dMemory};
 use nasrl_tensor::{Backend, DType};
 
 use super::fold::Foldings;
-use super::ir::{Folding, Mode};
+use super::ir::{Folding, Head, LeftBy, Mode};
 use super::lower::{Lowerer, Lowering};
 use super::parameters::{Parameter, ParameterId, Parameters};
 use super::plan::{Plan, Pool, Slots};
@@ -19,8 +19,8 @@ pub(super) struct Blueprint {
     pub(super) parameters: Parameters,
     /// The dtype of the images of the convolutions that the parameters are the filters of.
     pub(super) dtypes: Vec<Option<DType>>,
-    /// The filters of the convolution that leaves their gradient in pieces.
-    pub(super) left_in_pieces: Vec<Option<ParameterId>>,
+    /// What leaves their gradient in pieces.
+    pub(super) left_in_pieces: Vec<Option<LeftBy>>,
     pub(super) schedule: Schedule,
     pub(super) training: Plan,
     pub(super) inference: Plan,
@@ -54,8 +54,13 @@ impl Blueprint {
             let Conv2d { channels, filters, .. } = *geometry;
             Some(Folding { device, parts, pixels, channels, filters })
         };
-        let foldings: Foldings = parameters.trained.iter().map(foldings).collect();
-        let listing = |mode| Lowerer::new(graph, &parameters, lowering, mode, dtype).run(&foldings);
+        let foldings = Foldings {
+            convolutions: parameters.trained.iter().map(foldings).collect(),
+            head: schedule.has_single_blocks() && on.fuses_classifier(),
+        };
+        let parts = |head: &Head| on.classifier_pieces(&head.of(schedule.block));
+        let listing =
+            |mode| Lowerer::new(graph, &parameters, lowering, mode, dtype).run(&foldings, parts);
         let training = listing(Mode::Training);
         let ids = (0..parameters.trained.len()).map(ParameterId);
         let dtypes = ids.map(|id| training.convolution_dtype(id)).collect();
@@ -90,9 +95,13 @@ impl Blueprint {
         let channels: usize = parameters.norms.iter().map(|norm| norm.channels).sum();
         let state = F32 * ((1 + moments) * trained + NORM_ROWS * channels);
         let convolutions: Vec<Option<Conv2dMemory>> = self.convolutions(on).collect();
-        let gradient = |(parameter, of): (&Parameter, &Option<ParameterId>)| {
-            let memory = of.and_then(|filters| convolutions[filters.0]);
-            let pieces = memory.map_or(1, |memory| memory.pieces);
+        let gradient = |(parameter, by): (&Parameter, &Option<LeftBy>)| {
+            let pieces = by.map_or(1, |by| match by {
+                LeftBy::Convolution(filters) => {
+                    convolutions[filters.0].map_or(1, |memory| memory.pieces)
+                }
+                LeftBy::Head(head) => on.classifier_pieces(&head.of(schedule.block)),
+            });
             if parameter.norm.is_some() { 0 } else { pieces * parameter.len }
         };
         let gradients = parameters.trained.iter().zip(&self.left_in_pieces).map(gradient);

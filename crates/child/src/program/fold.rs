@@ -7,17 +7,27 @@
 //! the same but for the order of sums within statistics.
 
 use super::ir::{
-    Folded, Folding, Listing, Made, Normed, Operation, Output, Read, Step, ValueId, Write,
+    Folded, Folding, Head, LeftBy, Listing, Made, Normed, Operation, Output, Read, Step, ValueId,
+    Write,
 };
 use super::parameters::ParameterId;
 
-/// What a device can fold: for each buffer of parameters that are filters.
-pub(super) type Foldings = Vec<Option<Folding>>;
+/// What a device can fold.
+pub(super) struct Foldings {
+    /// For each buffer of parameters that are filters.
+    pub(super) convolutions: Vec<Option<Folding>>,
+    /// Whether it has a kernel for the head of a network.
+    pub(super) head: bool,
+}
 
 impl Listing {
-    /// The same program with convolutions that fold as much as the device lets them.
-    pub(super) fn folded(self, foldings: &Foldings) -> Listing {
+    /// The same program with steps that fold as much as the device lets them; `parts` says in how
+    /// many parts, at most, a head leaves its statistics.
+    pub(super) fn folded(self, foldings: &Foldings, parts: impl Fn(&Head) -> usize) -> Listing {
         let mut folder = Folder { gone: vec![false; self.steps.len()], listing: self, foldings };
+        if foldings.head {
+            folder.head(parts);
+        }
         for index in 0..folder.listing.steps.len() {
             folder.forward(index);
         }
@@ -31,10 +41,10 @@ impl Listing {
 
 /// A program whose steps are folded one after another; those that are gone stay in their places
 /// until the end.
-struct Folder<'a> {
-    listing: Listing,
+pub(super) struct Folder<'a> {
+    pub(super) listing: Listing,
     foldings: &'a Foldings,
-    gone: Vec<bool>,
+    pub(super) gone: Vec<bool>,
 }
 
 impl Folder<'_> {
@@ -52,7 +62,7 @@ impl Folder<'_> {
         if let Some(of) = moments {
             let value = self.listing.steps[of].outputs[0];
             self.listing.grow(value, folding.parts.moments);
-            self.listing.part(value, filters);
+            self.listing.part(value, LeftBy::Convolution(filters));
             outputs.push(value);
             self.gone[of] = true;
         }
@@ -130,7 +140,7 @@ impl Folder<'_> {
                     let of = self.listing.steps[sums].clone();
                     self.gone[sums] = true;
                     self.listing.grow(of.outputs[0], folding.parts.sums);
-                    self.listing.part(of.outputs[0], filters);
+                    self.listing.part(of.outputs[0], LeftBy::Convolution(filters));
                     inputs.push(of.inputs[0]);
                     all_sums.extend(of.outputs);
                     of.operation.normed().map(Made::BatchNorm)
@@ -240,10 +250,10 @@ impl Folder<'_> {
     }
 
     fn folding(&self, filters: ParameterId) -> Option<Folding> {
-        self.foldings.get(filters.0).copied().flatten()
+        self.foldings.convolutions.get(filters.0).copied().flatten()
     }
 
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         index: usize,
         folded: Folded,
@@ -261,22 +271,22 @@ impl Folder<'_> {
     }
 
     /// The one step of a kind.
-    fn only(&self, is_it: impl Fn(&Step) -> bool) -> Option<usize> {
+    pub(super) fn only(&self, is_it: impl Fn(&Step) -> bool) -> Option<usize> {
         let mut found = self.there().filter(|(_, step)| is_it(step)).map(|(index, _)| index);
         found.next().filter(|_| found.next().is_none())
     }
 
-    fn readers(&self, value: ValueId) -> Vec<usize> {
+    pub(super) fn readers(&self, value: ValueId) -> Vec<usize> {
         let readers = self.there().filter(|(_, step)| step.inputs.contains(&value));
         readers.map(|(index, _)| index).collect()
     }
 
-    fn made_by(&self, value: ValueId) -> Option<usize> {
+    pub(super) fn made_by(&self, value: ValueId) -> Option<usize> {
         let index = |(index, _): (usize, &Step)| index;
         self.there().find(|(_, step)| step.outputs.contains(&Output::Value(value))).map(index)
     }
 
-    fn maker(&self, value: ValueId) -> Option<&Step> {
+    pub(super) fn maker(&self, value: ValueId) -> Option<&Step> {
         self.made_by(value).map(|index| &self.listing.steps[index])
     }
 

@@ -2,7 +2,7 @@
 
 use nasrl_space::Image;
 use nasrl_tensor::DType;
-use nasrl_tensor::ops::{Activation, Conv2dFusion, Conv2dParts, Pad2d, Pool2d};
+use nasrl_tensor::ops::{Activation, Classifier, Conv2dFusion, Conv2dParts, Pad2d, Pool2d, Sum};
 
 use super::parameters::{NormId, ParameterId};
 
@@ -137,6 +137,31 @@ pub(super) enum Folded {
     Dgrad { filters: ParameterId, through: Option<Normed>, segments: Vec<Write> },
     /// The segments, then as for dgrad; the gradients of the filters and of a bias.
     Wgrad { filters: ParameterId, through: Option<Normed>, segments: Vec<Read> },
+    /// x, or what is normalised to it, and labels; in training the gradients of x, weight and bias,
+    /// and the sums of the normalisation. Loss and correct answers are as those of a loss.
+    Head(Head),
+}
+
+/// Global average pooling, a dense layer and the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Head {
+    pub(super) pixels: usize,
+    pub(super) channels: usize,
+    pub(super) classes: usize,
+    pub(super) weight: ParameterId,
+    pub(super) bias: ParameterId,
+    /// What made the pooled images, where the step takes part in it.
+    pub(super) producer: Option<Made>,
+    /// Whether there are gradients.
+    pub(super) trained: bool,
+}
+
+/// What leaves gradients in pieces and statistics in parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum LeftBy {
+    /// The convolution with these filters.
+    Convolution(ParameterId),
+    Head(Head),
 }
 
 /// A batch normalisation and the activation after it.
@@ -186,13 +211,13 @@ pub(super) struct Folding {
 
 /// What happens once a value was computed for all blocks of the batch: it is combined to a
 /// statistic of a batch normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reduction {
     pub(super) statistic: Statistic,
     pub(super) norm: NormId,
     pub(super) value: ValueId,
-    /// The filters of the convolution that leaves the value in parts, if one does.
-    pub(super) parts_of: Option<ParameterId>,
+    /// What leaves the value in parts, if something does.
+    pub(super) parts_of: Option<LeftBy>,
 }
 
 /// What is made of the values of the blocks.
@@ -264,7 +289,7 @@ impl Folded {
             Folded::Dgrad { through, segments, .. } => {
                 (1 + usize::from(through.is_some()), &segments[..])
             }
-            Folded::Fprop { .. } | Folded::Wgrad { .. } => (0, &[][..]),
+            Folded::Fprop { .. } | Folded::Wgrad { .. } | Folded::Head(_) => (0, &[][..]),
         };
         let mut sums = Vec::new();
         for (number, segment) in segments.iter().enumerate() {
@@ -274,6 +299,15 @@ impl Folded {
             at += usize::from(segment.adds) + usize::from(segment.producer.is_some());
         }
         sums.into_iter()
+    }
+}
+
+impl Head {
+    /// Of so many images, which are all of a batch.
+    pub(super) fn of(&self, images: usize) -> Classifier {
+        let Head { pixels, channels, classes, .. } = *self;
+        let (divisor, sum) = (images as f32, Sum::Store);
+        Classifier { images, pixels, channels, classes, divisor, sum }
     }
 }
 
@@ -294,11 +328,11 @@ impl Listing {
         }
     }
 
-    /// Notes that a convolution leaves a statistic in parts.
-    pub(super) fn part(&mut self, value: Output, filters: ParameterId) {
+    /// Notes what leaves a statistic in parts.
+    pub(super) fn part(&mut self, value: Output, by: LeftBy) {
         for (_, reduction) in &mut self.reductions {
             if value.is(reduction.value) {
-                reduction.parts_of = Some(filters);
+                reduction.parts_of = Some(by);
             }
         }
     }
@@ -335,22 +369,22 @@ impl Listing {
         self.values[id.0]
     }
 
-    /// For each of so many buffers of parameters, the filters of the convolution that computes their
-    /// gradient and can leave it in pieces.
-    pub(super) fn left_in_pieces(&self, parameters: usize) -> Vec<Option<ParameterId>> {
+    /// For each of so many buffers of parameters, what can leave their gradient in pieces.
+    pub(super) fn left_in_pieces(&self, parameters: usize) -> Vec<Option<LeftBy>> {
         let mut of = vec![None; parameters];
         for step in &self.steps {
-            let filters = match step.operation {
-                Operation::Conv2dWgrad { filters } => filters,
+            let by = match step.operation {
+                Operation::Conv2dWgrad { filters } => LeftBy::Convolution(filters),
                 Operation::Folded(index) => match self.folded[index] {
-                    Folded::Wgrad { filters, .. } => filters,
+                    Folded::Wgrad { filters, .. } => LeftBy::Convolution(filters),
+                    Folded::Head(head) => LeftBy::Head(head),
                     Folded::Fprop { .. } | Folded::Dgrad { .. } => continue,
                 },
                 _ => continue,
             };
             for output in &step.outputs {
                 if let Output::Gradient(parameter) = output {
-                    of[parameter.0] = Some(filters);
+                    of[parameter.0] = Some(by);
                 }
             }
         }

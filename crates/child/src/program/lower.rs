@@ -9,7 +9,7 @@ use nasrl_tensor::DType;
 use nasrl_tensor::ops::{Activation, Pad2d, Pool2d, Pooling};
 
 use super::fold::Foldings;
-use super::ir::{Extent, Listing, Mode, Operation, Reduction, Statistic, Value, ValueId};
+use super::ir::{Extent, Head, Listing, Mode, Operation, Reduction, Statistic, Value, ValueId};
 use super::parameters::{Held, NormId, ParameterId, Parameters, padding, sides};
 
 /// How a layer graph becomes steps.
@@ -57,7 +57,7 @@ impl<'a> Lowerer<'a> {
 
     /// The steps, to the loss and in training back again; `foldings` says what of it the device
     /// folds into its convolutions.
-    pub(super) fn run(mut self, foldings: &Foldings) -> Listing {
+    pub(super) fn run(mut self, foldings: &Foldings, parts: impl Fn(&Head) -> usize) -> Listing {
         for id in self.graph.ids() {
             let value = self.forward(id);
             self.results.push(value);
@@ -71,7 +71,7 @@ impl<'a> Lowerer<'a> {
         }
         match self.lowering {
             Lowering::Plain => self.listing,
-            Lowering::Fused => self.listing.folded(foldings).rematerialised(),
+            Lowering::Fused => self.listing.folded(foldings, parts).rematerialised(),
         }
     }
 

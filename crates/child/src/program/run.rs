@@ -44,7 +44,7 @@ impl<B: Backend> Feed<'_, B> {
         }
     }
 
-    fn clock(&self) -> Option<&B::Buffer> {
+    pub(super) fn clock(&self) -> Option<&B::Buffer> {
         match self {
             Feed::Host(_) => None,
             Feed::Device(here) => Some(here.clock),
@@ -78,7 +78,8 @@ impl<B: Backend> Run<'_, B> {
         if let Operation::Folded(index) = step.operation {
             let take = |&output: &Output| self.place(output).take().expect(TAKEN);
             let mut outputs: Vec<B::Buffer> = step.outputs.iter().map(take).collect();
-            let outcome = self.folded(&self.plan.folded[index], step, &mut outputs);
+            let plan = self.plan;
+            let outcome = self.folded(&plan.folded[index], step, &mut outputs);
             for (&output, buffer) in step.outputs.iter().zip(outputs) {
                 *self.place(output) = Some(buffer);
             }
@@ -299,16 +300,21 @@ impl<B: Backend> Run<'_, B> {
             divisor: self.feed.images() as f32,
             sum: self.sum(),
         };
-        let labels = match self.feed {
-            Feed::Host(_) => self.read(labels),
-            Feed::Device(here) => here.labels,
-        };
+        let labels = self.labels(labels);
         let (logits, clock) = (self.read(logits), self.feed.clock());
         let inputs = CrossEntropyInputs { logits, labels, clock };
         let outcome =
             self.backend.cross_entropy_with_gradient(&geometry, inputs, &mut sums, output);
         self.group.loss = Some(sums);
         outcome
+    }
+
+    /// The labels of the block, which a device that holds its dataset has elsewhere.
+    pub(super) fn labels(&self, labels: ValueId) -> &B::Buffer {
+        match self.feed {
+            Feed::Host(_) => self.read(labels),
+            Feed::Device(here) => here.labels,
+        }
     }
 
     /// Whether the output of a step has the place of an input.

@@ -1,24 +1,27 @@
 //! Running convolutions with what was folded into them.
 
 use nasrl_tensor::ops::{
-    Epilogue, FilterGradients, GradientForm, Normalised, OutputGradient, Producer, Segment,
-    SegmentMut, Sum, Sums, Through,
+    Classifier, ClassifierGradients, ClassifierInputs, Epilogue, FilterGradients, GradientForm,
+    Normalised, OutputGradient, Pooled, Producer, Segment, SegmentMut, Sum, Sums, Through,
 };
 use nasrl_tensor::{Backend, Result};
 
-use super::ir::{Folded, Made, Normed, Read, Step, ValueId, Write};
+use super::ir::{Folded, Head, Made, Normed, Read, Step, ValueId, Write};
+use super::parameters::ParameterId;
 use super::run::Run;
+use super::state::TAKEN;
 
 impl<B: Backend> Run<'_, B> {
     /// Computes the outputs of a folded step.
     pub(super) fn folded(
-        &self,
+        &mut self,
         folded: &Folded,
         step: &Step,
         outputs: &mut [B::Buffer],
     ) -> Result<()> {
         let (on, images, inputs) = (self.backend, self.block.len(), &step.inputs[..]);
         match folded {
+            Folded::Head(head) => self.head(head, inputs, outputs),
             Folded::Fprop { filters, bias, relu, segments, .. } => {
                 let bias = bias.map(|bias| &self.state.parameters[bias.0].values);
                 let epilogue = Epilogue { bias, relu: *relu };
@@ -50,6 +53,47 @@ impl<B: Backend> Run<'_, B> {
                 on.conv2d_dgrad_fused(self.state.plan(*filters), images, &dy, &mut dx)
             }
         }
+    }
+
+    /// The head of the network: its loss, and its gradients in training.
+    fn head(&mut self, head: &Head, inputs: &[ValueId], outputs: &mut [B::Buffer]) -> Result<()> {
+        let mut sums = self.group.loss.take().expect(TAKEN);
+        let outcome = self.head_with(head, inputs, (&mut sums, outputs));
+        self.group.loss = Some(sums);
+        outcome
+    }
+
+    fn head_with(
+        &self,
+        head: &Head,
+        inputs: &[ValueId],
+        (sums, outputs): (&mut B::Buffer, &mut [B::Buffer]),
+    ) -> Result<()> {
+        let on = self.backend;
+        let divisor = self.feed.images() as f32;
+        let geometry = Classifier { divisor, sum: self.sum(), ..head.of(self.block.len()) };
+        let parameter = |id: ParameterId| &self.state.parameters[id.0].values;
+        let inputs = ClassifierInputs {
+            x: self.read(inputs[0]),
+            pooled: match head.producer {
+                None => Pooled::Plain,
+                Some(Made::Relu) => Pooled::Relu,
+                Some(Made::BatchNorm(Normed { norm, activation })) => {
+                    let normalizer = &self.state.norms[norm.0].normalizer;
+                    Pooled::Normalized { normalizer, activation }
+                }
+            },
+            weight: parameter(head.weight),
+            bias: parameter(head.bias),
+            labels: self.labels(inputs[1]),
+        };
+        let clock = self.feed.clock();
+        let [dx, dweight, dbias, norm_sums @ ..] = outputs else {
+            return on.classifier(&geometry, &inputs, clock, sums);
+        };
+        let norm_sums = norm_sums.first_mut();
+        let gradients = ClassifierGradients { dx, dweight, dbias, norm_sums };
+        on.classifier_with_gradients(&geometry, &inputs, clock, sums, gradients)
     }
 
     fn segments(&self, segments: &[Read], inputs: &[ValueId]) -> Vec<Segment<'_, B>> {

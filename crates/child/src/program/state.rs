@@ -5,7 +5,7 @@ use nasrl_tensor::ops::{self, Augment, Draw};
 use nasrl_tensor::random::Key;
 use nasrl_tensor::{Backend, DType, Result};
 
-use super::ir::{Mode, Reduction, Statistic};
+use super::ir::{LeftBy, Mode, Reduction, Statistic};
 use super::parameters::{self, NormId, Parameter, ParameterId};
 use super::plan::{Pool, Slots};
 use crate::recipe;
@@ -90,13 +90,20 @@ impl<B: Backend> State<B> {
         blocks: &[(&'a B::Buffer, usize)],
     ) -> Result<()> {
         let norm = &mut self.norms[reduction.norm.0];
-        let plan = reduction.parts_of.and_then(|filters| self.parameters[filters.0].plan.as_ref());
-        let parts = |&(buffer, images): &(&'a B::Buffer, usize)| {
+        let of_convolution = |filters: ParameterId, images| {
+            let plan = self.parameters[filters.0].plan.as_ref();
             let parts = plan.map(|plan| on.conv2d_parts(plan, images));
-            let count = parts.map_or(1, |parts| match reduction.statistic {
+            parts.map_or(1, |parts| match reduction.statistic {
                 Statistic::Normalizer => parts.moments,
                 Statistic::Coefficients => parts.sums,
-            });
+            })
+        };
+        let parts = |&(buffer, images): &(&'a B::Buffer, usize)| {
+            let count = match reduction.parts_of {
+                Some(LeftBy::Convolution(filters)) => of_convolution(filters, images),
+                Some(LeftBy::Head(head)) => on.classifier_pieces(&head.of(images)),
+                None => 1,
+            };
             ops::Parts { count, buffer }
         };
         let parts: Vec<ops::Parts<'_, B>> = blocks.iter().map(parts).collect();

@@ -11,6 +11,10 @@ use crate::{DType, Float, Memory, Result};
 
 /// The operations that it consists of, one after another.
 impl ClassifierBackend for Cpu {
+    fn fuses_classifier(&self) -> bool {
+        false
+    }
+
     fn classifier_pieces(&self, _: &Classifier) -> usize {
         1
     }

@@ -81,6 +81,10 @@ struct Plan {
 }
 
 impl ClassifierBackend for Cuda {
+    fn fuses_classifier(&self) -> bool {
+        true
+    }
+
     fn classifier_pieces(&self, geometry: &Classifier) -> usize {
         pieces(geometry)
     }

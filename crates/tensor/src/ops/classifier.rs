@@ -85,6 +85,9 @@ pub struct ClassifierGradients<T> {
 /// among equals, at their label. Without a `clock` the first pair is written; the clock, two u32
 /// `[step, row]`, says which otherwise, and `sums` has that many.
 pub trait ClassifierBackend: Memory {
+    /// Whether the device has a kernel for it, so that it is faster than its parts.
+    fn fuses_classifier(&self) -> bool;
+
     /// How many pieces the gradients of the parameters come in: a number that the geometry alone
     /// decides, at least 1 and not more than for more images.
     fn classifier_pieces(&self, geometry: &Classifier) -> usize;
