@@ -5,18 +5,21 @@
 // channels:
 //   parameters [2, c] gamma, beta      normalizer   [4, c] scale, shift, mean, r
 //   running    [2, c] mean, variance   coefficients [4, c] scale, shift, B, C
-//   moments    [2, c] mean, M2 = sum (x - mean)^2 of a block of rows
-//   sums       [2, c] S1 = sum g, S2 = sum g (x - mean) of a block, with g = f'(scale x + shift) dy
+//   moments    [parts, 3, c] rows, mean, M2 = sum (x - mean)^2 of parts of a block of rows
+//   sums       [parts, 2, c] S1 = sum g, S2 = sum g (x - mean), with g = f'(scale x + shift) dy
 // and dx = scale g + B x + C.
 //
 // Rows are cut into slices that the shape alone decides. A slice's mean, rounded, is the centre
 // that deviations are then taken from, so that no large sums are subtracted; what the rounding lost
-// is in the sum of deviations. Moments are combined in order in f64 by the formula of Chan, Golub
-// and LeVeque. A batch that comes in blocks is folded block by block into state, [2, c] of f64; the
-// last block is folded by the kernel that uses the whole.
+// is in the sum of deviations. Slices and blocks are combined in order in f64 by the formula of Chan,
+// Golub and LeVeque, parts around their common mean: a group of threads takes every eighth part, and
+// the groups' sums are added in order. A batch that comes in blocks is folded block by block into
+// state, f64 [3, c] of moments or [2, c] of sums; the last block is folded by the kernel that uses the
+// whole. Parts may have no rows.
 // y may be x, dx may be dy. Grid: _slices (ceil(channels / 32), slices) blocks of 256 threads, 32
-// channels by 8 rows at a time; _apply as common/elementwise.cuh says; the others a thread a
-// channel, ceil(channels / 256) blocks of 256. Shared: _slices 1 KiB static.
+// channels by 8 rows at a time; _apply as common/elementwise.cuh says; _fold, _normalizer and
+// _coefficients ceil(channels / 32) blocks of 256, 32 channels by 8 parts at a time; the others a
+// thread a channel, ceil(channels / 256) blocks of 256. Shared: 1 or 2 KiB static where sums are.
 //
 //   batch_norm_moments_slices_{f32,bf16,f16}    centre, sums of deviations and their squares
 //   batch_norm_moments_total                    moments of a block from its slices'
@@ -31,18 +34,18 @@
 //   batch_norm_backward_apply_{f32,bf16,f16}    dx
 #include "columns.cuh"
 #include "elementwise.cuh"
-#include "function.cuh"
+#include "normalise.cuh"
 
 DEV u64 channel_of_thread() { return (u64)blockIdx.x * blockDim.x + threadIdx.x; }
 
 // The sum over the 8 groups of a block's threads, in their order, for each of the 32 channels.
-DEV f32 sum_of_groups(f32 mine) {
-    __shared__ f32 values[8][32];
+template <class V> DEV V sum_of_groups(V mine) {
+    __shared__ V values[8][32];
     u32 lane = threadIdx.x % 32;
     __syncthreads();  // the last sum's values were read
     values[threadIdx.x / 32][lane] = mine;
     __syncthreads();
-    f32 sum = values[0][lane];
+    V sum = values[0][lane];
 #pragma unroll
     for (int group = 1; group < 8; ++group) sum += values[group][lane];
     return sum;
@@ -112,37 +115,71 @@ extern "C" __global__ void __launch_bounds__(256)
         f64 squares = (f64)of_slice[2 * g.channels], off = deviations / rows;
         all.fold(rows, centre + off, fmax(squares - off * deviations, 0.0));
     }
-    moments[channel] = (f32)all.mean;
-    moments[g.channels + channel] = (f32)all.squares;
+    moments[channel] = (f32)all.rows;
+    moments[g.channels + channel] = (f32)all.mean;
+    moments[2 * g.channels + channel] = (f32)all.squares;
 }
 
 struct Norm {
     u64 channels;
-    // Rows of the blocks that state holds; with none, state is not read.
-    u64 rows_before;
-    // Rows of this block.
-    u64 rows;
+    u32 parts;
+    // Whether state holds the blocks before.
+    u32 folded;
     f32 epsilon;
     f32 momentum;
 };
 
-// The moments of the blocks in state and of this one.
-DEV Moments moments_with(const f32* moments, const f64* state, const Norm& g, u64 channel) {
-    Moments all = {0.0, 0.0, 0.0};
-    if (g.rows_before) {
-        all = Moments{(f64)g.rows_before, state[channel], state[g.channels + channel]};
+// What 8 groups of 32 threads have of the parts of 32 channels.
+struct OfParts {
+    u64 channel, channels;
+    u32 parts;
+
+    template <class Norm> DEV static OfParts of(const Norm& g) {
+        return OfParts{(u64)blockIdx.x * 32 + threadIdx.x % 32, g.channels, g.parts};
     }
-    all.fold((f64)g.rows, (f64)moments[channel], (f64)moments[g.channels + channel]);
+    // The sum of value(part) over the parts, where each has so many rows of channels.
+    template <class F> DEV f64 sum(const f32* values, u32 rows, F value) const {
+        f64 sum = 0.0;
+        if (channel < channels) {
+            for (u32 part = threadIdx.x / 32; part < parts; part += 8) {
+                sum += value(values + (u64)part * rows * channels + channel);
+            }
+        }
+        return sum_of_groups(sum);
+    }
+    // Whether this thread is the one to use the sums.
+    DEV bool first() const { return threadIdx.x < 32 && channel < channels; }
+};
+
+// The moments of the blocks in state and of this one's parts; a thread that is not first() has none.
+DEV Moments moments_with(const f32* moments, const f64* state, const Norm& g) {
+    OfParts of = OfParts::of(g);
+    u64 c = g.channels;
+    f64 rows = of.sum(moments, 3, [&](const f32* part) { return (f64)part[0]; });
+    f64 sum = of.sum(moments, 3, [&](const f32* part) { return (f64)part[0] * (f64)part[c]; });
+    f64 mean = sum / rows;
+    f64 squares = of.sum(moments, 3, [&](const f32* part) {
+        f64 off = (f64)part[c] - mean;
+        return (f64)part[2 * c] + (f64)part[0] * off * off;
+    });
+    Moments all = {0.0, 0.0, 0.0};
+    if (!of.first()) return all;
+    if (g.folded) {
+        const f64* before = state + of.channel;
+        all = Moments{before[0], before[c], before[2 * c]};
+    }
+    all.fold(rows, mean, squares);
     return all;
 }
 
 extern "C" __global__ void __launch_bounds__(256)
     batch_norm_fold_moments(const f32* moments, f64* state, Norm g) {
-    u64 channel = channel_of_thread();
-    if (channel >= g.channels) return;
-    Moments all = moments_with(moments, state, g, channel);
-    state[channel] = all.mean;
-    state[g.channels + channel] = all.squares;
+    Moments all = moments_with(moments, state, g);
+    OfParts of = OfParts::of(g);
+    if (!of.first()) return;
+    state[of.channel] = all.rows;
+    state[g.channels + of.channel] = all.mean;
+    state[2 * g.channels + of.channel] = all.squares;
 }
 
 DEV void write_normalizer(const f32* parameters, f32* normalizer, const Norm& g, u64 channel,
@@ -165,9 +202,10 @@ DEV f32 average(f32 running, f64 batch, const Norm& g) {
 extern "C" __global__ void __launch_bounds__(256)
     batch_norm_normalizer(const f32* moments, const f64* state, const f32* parameters,
                           f32* running, f32* normalizer, Norm g) {
-    u64 channel = channel_of_thread();
-    if (channel >= g.channels) return;
-    Moments all = moments_with(moments, state, g, channel);
+    Moments all = moments_with(moments, state, g);
+    OfParts of = OfParts::of(g);
+    if (!of.first()) return;
+    u64 channel = of.channel;
     f64 variance = all.squares / all.rows;
     f32 *mean = running + channel, *of_variance = running + g.channels + channel;
     *mean = average(*mean, all.mean, g);
@@ -230,11 +268,6 @@ template <class T> DEV void apply(const T* x, const f32* normalizer, T* y, const
     });
 }
 
-// f'(scale x + shift) dy.
-DEV f32 gradient(u32 function, f32 scale, f32 shift, f32 x, f32 dy) {
-    return apply_backward(function, apply(function, x * scale + shift), dy);
-}
-
 struct BackwardSlices {
     Slices slices;
     u32 function;
@@ -279,29 +312,41 @@ struct Coefficients {
     u64 channels;
     // Rows of the batch.
     u64 rows;
+    u32 parts;
     // Whether state holds the sums of the blocks before.
     u32 folded;
-    u32 reserved;
+};
+
+// S1 and S2 of the blocks in state and of this one's parts; a thread that is not first() has none.
+struct Sums {
+    f64 s1, s2;
+
+    DEV static Sums with(const f32* sums, const f64* state, const Coefficients& g) {
+        OfParts of = OfParts::of(g);
+        f64 s1 = of.sum(sums, 2, [&](const f32* part) { return (f64)part[0]; });
+        f64 s2 = of.sum(sums, 2, [&](const f32* part) { return (f64)part[g.channels]; });
+        if (!g.folded || !of.first()) return Sums{s1, s2};
+        return Sums{state[of.channel] + s1, state[g.channels + of.channel] + s2};
+    }
 };
 
 extern "C" __global__ void __launch_bounds__(256)
     batch_norm_fold_sums(const f32* sums, f64* state, Coefficients g) {
-    u64 channel = channel_of_thread();
-    if (channel >= g.channels) return;
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-        u64 at = row * g.channels + channel;
-        state[at] = g.folded ? state[at] + (f64)sums[at] : (f64)sums[at];
-    }
+    Sums all = Sums::with(sums, state, g);
+    OfParts of = OfParts::of(g);
+    if (!of.first()) return;
+    state[of.channel] = all.s1;
+    state[g.channels + of.channel] = all.s2;
 }
 
 extern "C" __global__ void __launch_bounds__(256)
     batch_norm_coefficients(const f32* sums, const f64* state, const f32* normalizer,
                             f32* gradients, f32* coefficients, Coefficients g) {
-    u64 channel = channel_of_thread(), c = g.channels;
-    if (channel >= c) return;
-    f64 s1 = (f64)sums[channel], s2 = (f64)sums[c + channel];
-    if (g.folded) s1 += state[channel], s2 += state[c + channel];
+    Sums all = Sums::with(sums, state, g);
+    OfParts of = OfParts::of(g);
+    if (!of.first()) return;
+    u64 channel = of.channel, c = g.channels;
+    f64 s1 = all.s1, s2 = all.s2;
     f64 scale = (f64)normalizer[channel], mean = (f64)normalizer[2 * c + channel];
     f64 inverse = (f64)normalizer[3 * c + channel], rows = (f64)g.rows;
     f64 of_x = -scale * inverse * inverse * s2 / rows;

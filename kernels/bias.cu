@@ -3,7 +3,7 @@
 // x, dy and y are [rows, channels] of one float type, b and db are [channels] and f32. Arithmetic
 // is f32, y is rounded once. y may be x.
 // Grid: bias as common/elementwise.cuh says over all elements, the sums as common/columns.cuh says.
-// Shared: 1 KiB static in the first launch of the sums.
+// Shared: 2 KiB static in the first launch of the sums.
 //
 //   bias_{f32,bf16,f16}           y = f(x + b)
 //   bias_backward_{f32,bf16,f16}  partial sums of dy over a slice of rows
@@ -20,13 +20,31 @@ struct Biased {
 };
 
 template <class T> DEV void bias(const T* x, const f32* b, T* y, Biased g) {
-    // `map` asks for this thread's elements in their order.
-    u64 channel = first_of_eight() % g.channels;
-    map(g.rows * g.channels, x, y, [&](f32 x, u64) {
-        f32 sum = x + b[channel];
-        channel = channel + 1 == g.channels ? 0 : channel + 1;
-        return apply(g.function, sum);
-    });
+    u64 first = first_of_eight(), len = g.rows * g.channels, channel = first % g.channels;
+    if (g.channels % 8 == 0) {
+        if (first >= len) return;
+        Eight sums = load8(x + first), terms = load8(b + channel);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) sums.at[i] = apply(g.function, sums.at[i] + terms.at[i]);
+        store8(y + first, sums);
+    } else {
+        // `map` asks for this thread's elements in their order.
+        map(len, x, y, [&](f32 x, u64) {
+            f32 sum = x + b[channel];
+            channel = channel + 1 == g.channels ? 0 : channel + 1;
+            return apply(g.function, sum);
+        });
+    }
+}
+
+template <class T> DEV void bias_backward(const T* dy, f32* partial, const Slices& g) {
+    if (g.channels % 8 == 0) {
+        sum_slice_of_eights(dy, partial, g);
+    } else {
+        sum_slice(partial, g, [=](u64 row, u64 channel) {
+            return to_f32(dy[row * g.channels + channel]);
+        });
+    }
 }
 
 #define BIAS(T)                                                               \
@@ -36,9 +54,7 @@ template <class T> DEV void bias(const T* x, const f32* b, T* y, Biased g) {
     }                                                                         \
     extern "C" __global__ void __launch_bounds__(256)                         \
         bias_backward_##T(const T* dy, f32* partial, Slices g) {              \
-        sum_slice(partial, g, [=](u64 row, u64 channel) {                     \
-            return to_f32(dy[row * g.channels + channel]);                    \
-        });                                                                   \
+        bias_backward(dy, partial, g);                                        \
     }
 EACH_FLOAT(BIAS)
 

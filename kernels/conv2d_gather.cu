@@ -1,8 +1,8 @@
 // conv2d_gather: fprop and dgrad on tensor cores.
 //
-// Formula and geometry are those of common/gather.cuh. x and y are of bf16 or f16; bias is f32 and
-// may be null; f is relu or nothing. Where a mask like y is given and not above zero, y is zero; it
-// may be null. Sums are f32 and rounded once. Nothing overlaps but that y may be the mask.
+// Formula and geometry are those of common/gather.cuh; x is what common/source.cuh says, y goes where
+// common/results.cuh says, both of bf16 or f16. bias is f32 and may be null; f is relu or nothing.
+// Sums are f32 and rounded once. Nothing overlaps but that y may be the mask.
 // w is packed, zeros where there is no channel, filter or tap; for each phase
 //   [blocks of filters, blocks of channels, tiles, filters of a block, 8 chunks of 8 channels]
 // A tile's chunks are those of the list (tap, chunk of the block), the taps in their order.
@@ -13,26 +13,38 @@
 // table. Filters stream through a ring of three tiles.
 // Grid: (most tiles of positions of a phase, blocks of filters, phases) blocks of 128 threads, four
 // warps of 64 positions each by all 8 NT filters; split, a block has 64 positions and each warp a
-// quarter of the list. Shared: ring, table, halo, dynamic; the results use them again.
+// quarter of the list. Shared: ring, table, chunks, halo, dynamic; the results and what is summed of
+// them use them again.
 //
 //   conv2d_gather_{2,3,4,5,6,8}_{bf16,f16}  the number is NT
-#include "halo.cuh"
+#include "results.cuh"
 
-enum : u32 { STAGES = 3, THREADS = 128, MT = 4, ROW = 9 * 16 };
+enum : u32 { STAGES = 3, THREADS = 128, MT = 4, ROW = 9 * 16, MOST_CHUNKS = 8 };
+
+struct Fused {
+    Gather gather;
+    Source source;
+    Sinks sinks;
+};
 
 template <int NT, class T> struct Block {
-    enum : u32 { FILTERS = NT * 8, STAGE = FILTERS * ROW, PITCH = (NT | 1) * 16 };
+    enum : u32 { FILTERS = NT * 8, STAGE = FILTERS * ROW, PITCH = Results<NT, T>::PITCH };
 
     const Gather& g;
+    const Source& source;
     const Phase& phase;
     u8* ring;
     u32* table;
+    // Those of a block of channels.
+    Chunk* chunks;
     u8* halo;
     Corner corner;
 
-    DEV Block(const Gather& g, u8* shared) : g(g), phase(g.phases[blockIdx.z]), ring(shared) {
+    DEV Block(const Fused& fused, u8* shared)
+        : g(fused.gather), source(fused.source), phase(g.phases[blockIdx.z]), ring(shared) {
         table = reinterpret_cast<u32*>(shared + STAGES * STAGE);
-        halo = reinterpret_cast<u8*>(table + phase.tiles * 8);
+        chunks = reinterpret_cast<Chunk*>(table + phase.tiles * 8);
+        halo = reinterpret_cast<u8*>(chunks + MOST_CHUNKS);
         corner = Corner::of(phase.tiling, blockIdx.x);
     }
 
@@ -51,10 +63,13 @@ template <int NT, class T> struct Block {
         }
     }
 
-    DEV void load_input(const T* x, u32 block) const {
-        Corner first = {corner.image, corner.row * g.step_in[0] + phase.origin[0],
-                        corner.column * g.step_in[1] + phase.origin[1]};
-        load_halo<THREADS>(halo, x, g.input, phase.tiling, first, block * g.chunks, g.chunks);
+    DEV Halo<THREADS> input() const {
+        return Halo<THREADS>{halo, source, g.input, phase.tiling, chunks, g.chunks};
+    }
+
+    DEV Corner first_window() const {
+        return Corner{corner.image, corner.row * g.step_in[0] + phase.origin[0],
+                      corner.column * g.step_in[1] + phase.origin[1]};
     }
 
     // Starts to load a tile of the filters of a block of channels, if there is one.
@@ -172,69 +187,18 @@ template <int NT, class T> struct Block {
             *reinterpret_cast<u32*>(row + j * 16 + lane % 4 * 4) = pack<T>(first, second);
         }
     }
-
-    // Stores the results of positions from `first` on.
-    DEV void store_results(const u8* results, u32 first, u32 count, const T* mask, T* y) const {
-        u32 channels = g.output.channels;
-        for (u32 i = threadIdx.x % 32; i < count * NT; i += 32) {
-            u32 row = i / NT, chunk = i % NT, filter = blockIdx.y * FILTERS + chunk * 8;
-            Position at = Position::of(phase.tiling, first + row);
-            u32 image = corner.image + at.image;
-            u32 p = corner.row + at.row, q = corner.column + at.column;
-            bool live = at.live && image < g.output.images && p < phase.positions[0] &&
-                        q < phase.positions[1] && filter < channels;
-            if (!live) continue;
-            p = phase.first[0] + p * g.step_out[0], q = phase.first[1] + q * g.step_out[1];
-            u64 pixel = ((u64)image * g.output.extent[0] + p) * g.output.extent[1] + q;
-            const T* from = reinterpret_cast<const T*>(results + row * PITCH + chunk * 16);
-            store_chunk(from, mask, y, pixel * channels + filter, channels - filter);
-        }
-    }
-
-    // Stores 8 results, or the `count` that there are.
-    DEV void store_chunk(const T* from, const T* mask, T* y, u64 at, u32 count) const {
-        uint4 results = *reinterpret_cast<const uint4*>(from);
-        if (g.output.channels % 8 == 0) {
-            if (mask) {
-                uint4 passes = *reinterpret_cast<const uint4*>(mask + at);
-                results = make_uint4(keep(results.x, passes.x), keep(results.y, passes.y),
-                                     keep(results.z, passes.z), keep(results.w, passes.w));
-            }
-            *reinterpret_cast<uint4*>(y + at) = results;
-        } else if (g.output.channels % 4 == 0) {
-            store_half(make_uint2(results.x, results.y), mask, y, at);
-            if (count > 4) store_half(make_uint2(results.z, results.w), mask, y, at + 4);
-        } else {
-#pragma unroll
-            for (u32 e = 0; e < 8; ++e) {
-                if (e >= count) return;
-                bool passes = !mask || to_f32(mask[at + e]) > 0.0f;
-                y[at + e] = passes ? from[e] : from_f32<T>(0.0f);
-            }
-        }
-    }
-
-    DEV static void store_half(uint2 results, const T* mask, T* y, u64 at) {
-        if (mask) {
-            uint2 passes = *reinterpret_cast<const uint2*>(mask + at);
-            results = make_uint2(keep(results.x, passes.x), keep(results.y, passes.y));
-        }
-        *reinterpret_cast<uint2*>(y + at) = results;
-    }
-
-    // Those of two results whose mask is above zero, and zeros.
-    DEV static u32 keep(u32 results, u32 mask) {
-        u32 kept = to_f32(T{(u16)mask}) > 0.0f ? results & 0xffffu : 0;
-        return kept | (to_f32(T{(u16)(mask >> 16)}) > 0.0f ? results & 0xffff0000u : 0);
-    }
 };
 
 template <int NT, class T>
-DEV void gather(const T* x, const T* w, const u32* taps, const f32* bias, const T* mask, T* y,
-                const Gather& g) {
+DEV void gather(const T* w, const u32* taps, const f32* bias, const Fused& fused) {
     extern __shared__ __align__(128) u8 shared[];
-    Block<NT, T> block(g, shared);
-    if (block.corner.image >= g.input.images) return;
+    Block<NT, T> block(fused, shared);
+    const Gather& g = fused.gather;
+    u32 positions = g.split ? 64 : 256;
+    u8* scratch = shared + positions * Block<NT, T>::PITCH;
+    Results<NT, T> results = {g,      block.phase, fused.sinks, block.corner,
+                              shared, positions,   scratch};
+    if (block.corner.image >= g.input.images) return results.store_nothing();
     f32 sums[MT][NT][4];
 #pragma unroll
     for (u32 i = 0; i < MT; ++i) {
@@ -248,9 +212,15 @@ DEV void gather(const T* x, const T* w, const u32* taps, const f32* bias, const 
     const u8* rows[MT];
     block.find_rows(rows);
     for (u32 channels = 0; channels < g.blocks; ++channels) {
-        block.load_input(x, channels);
+        find_chunks(fused.source, channels * g.chunks, g.chunks, block.chunks);
+        __syncthreads();
+        block.input().template load<T>(block.first_window());
         cp_async_commit();
         for (u32 tile = 0; tile < STAGES - 1; ++tile) block.load_filters(w, channels, tile);
+        if (fused.source.normalised) {
+            cp_async_wait<STAGES - 1>();
+            block.input().template normalise<T>(block.first_window());
+        }
 #pragma unroll 1
         for (u32 tile = 0; tile < block.phase.tiles; ++tile) {
             cp_async_wait<STAGES - 2>();
@@ -264,22 +234,22 @@ DEV void gather(const T* x, const T* w, const u32* taps, const f32* bias, const 
     if (g.split) block.add_warps(sums, shared);
     f32 of_filters[NT][2];
     block.load_bias(bias, of_filters);
-    u32 count = g.split ? 16 : 64, first = threadIdx.x / 32 * count;
-    u8* results = shared + first * Block<NT, T>::PITCH;
+    u32 first = threadIdx.x / 32 * (positions / 4);
 #pragma unroll
     for (u32 i = 0; i < MT; ++i) {
         if (i && g.split) break;
-        block.stage_results(sums[i], of_filters, results + i * 16 * Block<NT, T>::PITCH);
+        block.stage_results(sums[i], of_filters,
+                            shared + (first + i * 16) * Block<NT, T>::PITCH);
     }
-    __syncwarp();
-    block.store_results(results, first, count, mask, y);
+    __syncthreads();
+    results.store();
 }
 
-#define GATHER(NT, T)                                                                          \
-    extern "C" __global__ void __launch_bounds__(128, 2)                                       \
-        conv2d_gather_##NT##_##T(const T* x, const T* w, const u32* taps, const f32* bias,     \
-                                 const T* mask, T* y, const __grid_constant__ Gather g) {      \
-        gather<NT>(x, w, taps, bias, mask, y, g);                                              \
+#define GATHER(NT, T)                                                                       \
+    extern "C" __global__ void __launch_bounds__(128, 2)                                    \
+        conv2d_gather_##NT##_##T(const T* w, const u32* taps, const f32* bias,              \
+                                 const __grid_constant__ Fused fused) {                     \
+        gather<NT, T>(w, taps, bias, fused);                                                   \
     }
 #define CONV2D_GATHER(T) \
     GATHER(2, T) GATHER(3, T) GATHER(4, T) GATHER(5, T) GATHER(6, T) GATHER(8, T)

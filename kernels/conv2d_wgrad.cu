@@ -1,7 +1,8 @@
 // conv2d_wgrad: the gradient of filters on tensor cores, a slice of the positions a block.
 //
-// Formula and geometry are those of common/wgrad.cuh. x and dy are of bf16 or f16; partial is f32.
-// conv2d_wgrad_total adds the slices up.
+// Formula and geometry are those of common/wgrad.cuh; x and dy are what common/source.cuh says, dy of
+// one segment, both of bf16 or f16; partial is f32. The slices' sums of dy, which are the gradient of
+// a bias, come of the same pass. conv2d_wgrad_total adds the slices up.
 //
 // A block goes through every `slices`th tile of positions. It has the halo of the tile and its dy
 // in shared memory; both are fetched transposed, 32 positions at a time. The gradient's columns
@@ -9,27 +10,45 @@
 // chunks of the halo.
 // Grid: (slices, groups of 4 NB blocks of columns, groups of 16 MT filters) blocks of 128 threads:
 // each of four warps has NB blocks of columns by all filters of the group. Shared: distances of
-// positions, dy, halo, dynamic. Nothing overlaps.
+// positions, dy, sums, halo, chunks, dynamic. Nothing overlaps.
 //
 //   conv2d_wgrad_{MT}_{NB}_{bf16,f16}  for MT 2, 3, 4 and NB 3, 9
+#include "chunk_sums.cuh"
 #include "halo.cuh"
 #include "wgrad.cuh"
 
 enum : u32 { THREADS = 128 };
 
+struct Fused {
+    Wgrad wgrad;
+    Source x;
+    // What is made of dy, which is its x.
+    Segment dy;
+    // [slices, filters], the sums of dy; may be null.
+    f32* bias;
+};
+
 template <int MT, int NB, class T> struct Block {
     enum : u32 { FILTERS = MT * 16, PITCH = (MT * 2 | 1) * 16 };
 
+    const Fused& fused;
     const Wgrad& g;
     u32* distances;
     u8* gradient;
+    // The sums of dy's columns, and the chunks of the halo's pixels.
+    ChunkSums<MT * 2> bias;
+    Chunk* chunks;
     u8* halo;
     // The first block of columns and the first chunk of the group.
     u32 first, first_chunk;
 
-    DEV Block(const Wgrad& g, u8* shared) : g(g), distances(reinterpret_cast<u32*>(shared)) {
+    DEV Block(const Fused& fused, u8* shared)
+        : fused(fused), g(fused.wgrad), distances(reinterpret_cast<u32*>(shared)) {
         gradient = shared + g.rows * 4;
-        halo = gradient + g.rows * PITCH;
+        u8* sums = gradient + g.rows * PITCH;
+        bias.at = reinterpret_cast<f32*>(sums);
+        halo = sums + ChunkSums<MT * 2>::BYTES;
+        chunks = reinterpret_cast<Chunk*>(halo + g.halo_bytes);
         first = blockIdx.y * 4 * NB;
         first_chunk = first / g.taps;
     }
@@ -49,11 +68,28 @@ template <int MT, int NB, class T> struct Block {
         return g.tiling.distance(taps[tap], taps[g.taps + tap]) + (chunk - first_chunk) * 16;
     }
 
-    DEV void load_tile(const T* x, const T* dy, u32 tile) const {
-        Corner corner = Corner::of(g.tiling, tile);
-        Corner window = {corner.image, corner.row * g.step[0] + g.origin[0],
-                         corner.column * g.step[1] + g.origin[1]};
-        load_halo<THREADS>(halo, x, g.x, g.tiling, window, first_chunk, g.halo_chunks);
+    DEV Halo<THREADS> input() const {
+        return Halo<THREADS>{halo, fused.x, g.x, g.tiling, chunks, g.halo_chunks};
+    }
+
+    DEV void load_tile(const T* dy, const Corner& corner, const Corner& window) const {
+        input().template load<T>(window);
+        each_gradient(corner, [&](u8* to, u64 pixel, bool live, u32 filter) {
+            load_chunk(to, dy, g.dy.channels, pixel, live, filter);
+        });
+        cp_async_commit();
+        cp_async_wait<0>();
+        if (fused.x.normalised) input().template normalise<T>(window);
+        if (!fused.dy.lines) return;
+        each_gradient(corner, [&](u8* landed, u64 pixel, bool live, u32 filter) {
+            if (live && filter < g.dy.channels) {
+                normalise_chunk<T>(landed, fused.dy, pixel, filter);
+            }
+        });
+    }
+
+    // The chunks of dy that this thread loads.
+    template <class F> DEV void each_gradient(const Corner& corner, F f) const {
         for (u32 i = threadIdx.x; i < g.rows * MT * 2; i += THREADS) {
             u32 row = i / (MT * 2), chunk = i % (MT * 2);
             Position at = Position::of(g.tiling, row);
@@ -62,10 +98,30 @@ template <int MT, int NB, class T> struct Block {
             bool live = at.live && image < g.dy.images && p < g.dy.extent[0] &&
                         q < g.dy.extent[1];
             u64 pixel = ((u64)image * g.dy.extent[0] + p) * g.dy.extent[1] + q;
-            u32 filter = blockIdx.z * FILTERS + chunk * 8;
-            load_chunk(gradient + row * PITCH + chunk * 16, dy, g.dy, pixel, live, filter);
+            f(gradient + row * PITCH + chunk * 16, pixel, live, blockIdx.z * FILTERS + chunk * 8);
         }
-        cp_async_commit();
+    }
+
+    // Whether this block sums the columns of dy, as one of each slice's does.
+    DEV bool sums_bias() const { return fused.bias && blockIdx.y == 0; }
+
+    DEV void sum_bias() const {
+        if (bias.idle()) return;
+        Eight sums = {};
+        for (u32 row = bias.group(); row < g.rows; row += bias.GROUPS) {
+            const u8* chunk = gradient + row * PITCH + bias.chunk() * 16;
+            Eight values = load8(reinterpret_cast<const T*>(chunk));
+#pragma unroll
+            for (u32 e = 0; e < 8; ++e) sums.at[e] += values.at[e];
+        }
+        bias.add(sums);
+    }
+
+    DEV void store_bias() const {
+        f32 sum = bias.total();
+        u32 filter = blockIdx.z * FILTERS + threadIdx.x;
+        if (threadIdx.x >= FILTERS || filter >= g.dy.channels) return;
+        fused.bias[(u64)blockIdx.x * g.dy.channels + filter] = sum;
     }
 
     DEV void multiply_tile(const u32 (&columns)[NB], f32 (&sums)[MT][NB][4]) const {
@@ -117,9 +173,10 @@ template <int MT, int NB, class T> struct Block {
 };
 
 template <int MT, int NB, class T>
-DEV void wgrad(const T* x, const T* dy, const u32* taps, f32* partial, const Wgrad& g) {
+DEV void wgrad(const T* dy, const u32* taps, f32* partial, const Fused& fused) {
     extern __shared__ __align__(128) u8 shared[];
-    Block<MT, NB, T> block(g, shared);
+    Block<MT, NB, T> block(fused, shared);
+    const Wgrad& g = fused.wgrad;
     f32 sums[MT][NB][4];
     u32 columns[NB];
 #pragma unroll
@@ -132,21 +189,27 @@ DEV void wgrad(const T* x, const T* dy, const u32* taps, f32* partial, const Wgr
         }
     }
     block.find_positions();
+    find_chunks(fused.x, block.first_chunk, g.halo_chunks, block.chunks);
+    if (block.sums_bias()) block.bias.clear();
+    __syncthreads();
     for (u32 tile = blockIdx.x; tile < g.tiles; tile += gridDim.x) {
-        block.load_tile(x, dy, tile);
-        cp_async_wait<0>();
+        Corner corner = Corner::of(g.tiling, tile);
+        block.load_tile(dy, corner,
+                        {corner.image, corner.row * g.step[0] + g.origin[0],
+                         corner.column * g.step[1] + g.origin[1]});
         __syncthreads();
+        if (block.sums_bias()) block.sum_bias();
         block.multiply_tile(columns, sums);
         __syncthreads();
     }
     block.store(sums, partial);
+    if (block.sums_bias()) block.store_bias();
 }
 
-#define WGRAD(MT, NB, T)                                                                       \
-    extern "C" __global__ void __launch_bounds__(128, 2)                                       \
-        conv2d_wgrad_##MT##_##NB##_##T(const T* x, const T* dy, const u32* taps, f32* partial, \
-                                       Wgrad g) {                                              \
-        wgrad<MT, NB>(x, dy, taps, partial, g);                                                \
+#define WGRAD(MT, NB, T)                                                                   \
+    extern "C" __global__ void __launch_bounds__(128, 2) conv2d_wgrad_##MT##_##NB##_##T(   \
+        const T* dy, const u32* taps, f32* partial, const __grid_constant__ Fused fused) { \
+        wgrad<MT, NB>(dy, taps, partial, fused);                                           \
     }
 #define CONV2D_WGRAD(T) \
     WGRAD(2, 3, T) WGRAD(3, 3, T) WGRAD(4, 3, T) WGRAD(2, 9, T) WGRAD(3, 9, T) WGRAD(4, 9, T)

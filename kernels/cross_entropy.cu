@@ -24,28 +24,38 @@ struct Judged {
     u32 add;
 };
 
-// Judges the row of this team; `dx` is its gradient, or null if that is not asked for.
+// Judges row `row`, which the team has; `dx` is its gradient, or null if that is not asked for.
+template <class Team, class R>
+DEV void judge(const R& held, u64 row, u32 label, f32 of_label, f32* partial, f32* dx,
+               const Judged& g) {
+    Peak peak = peak_of<Team>(held);
+    u32 predicted = 0xffffffffu;
+    held.each([&](u64 j, const f32* x) {
+        if (x[0] == peak.max) predicted = min(predicted, (u32)j);
+    });
+    predicted = Team::reduce(predicted, Min());
+    if (Team::lane() == 0) {
+        partial[row] = (logf(peak.sum) - (of_label - peak.max)) / g.divisor;
+        partial[g.rows + row] = predicted == label ? 1.0f : 0.0f;
+    }
+    if (dx == nullptr) return;
+    held.write(dx + row * g.classes, [=](u64 j, const f32* x) {
+        f32 p = expf(x[0] - peak.max) / peak.sum / g.divisor;
+        return j == label ? p - 1.0f / g.divisor : p;
+    });
+}
+
 template <class Team>
 DEV void judge(const f32* x, const u32* labels, f32* partial, f32* dx, const Judged& g) {
     u64 row = Team::row();
     if (row >= g.rows) return;
-    x += row * g.classes;
     u32 label = labels[row];
-    Peak peak = peak_of<Team>(x, g.classes);
-    u32 predicted = 0xffffffffu;
-    for (u64 j = Team::lane(); j < g.classes; j += Team::lanes()) {
-        if (x[j] == peak.max) predicted = min(predicted, (u32)j);
-    }
-    predicted = Team::reduce(predicted, Min());
-    if (Team::lane() == 0) {
-        partial[row] = (logf(peak.sum) - (x[label] - peak.max)) / g.divisor;
-        partial[g.rows + row] = predicted == label ? 1.0f : 0.0f;
-    }
-    if (dx == nullptr) return;
-    dx += row * g.classes;
-    for (u64 j = Team::lane(); j < g.classes; j += Team::lanes()) {
-        f32 p = expf(x[j] - peak.max) / peak.sum / g.divisor;
-        dx[j] = j == label ? p - 1.0f / g.divisor : p;
+    Streamed<Team, f32, 1> rows{{x + row * g.classes}, g.classes};
+    f32 of_label = rows.rows[0][label];
+    if (Held<Team, f32, 1>::fits(g.classes)) {
+        judge<Team>(Held<Team, f32, 1>(rows), row, label, of_label, partial, dx, g);
+    } else {
+        judge<Team>(rows, row, label, of_label, partial, dx, g);
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Source<'a> {
 
 /// What the sources include.
 pub const HEADERS: &[Source<'static>] = &[
+    header!("chunk_sums.cuh"),
     header!("columns.cuh"),
     header!("conv2d.cuh"),
     header!("elementwise.cuh"),
@@ -30,13 +31,16 @@ pub const HEADERS: &[Source<'static>] = &[
     header!("halo.cuh"),
     header!("images.cuh"),
     header!("jobs.cuh"),
+    header!("normalise.cuh"),
     header!("peak.cuh"),
     header!("philox.cuh"),
     header!("pieces.cuh"),
     header!("prelude.cuh"),
     header!("product.cuh"),
     header!("reduce.cuh"),
+    header!("results.cuh"),
     header!("rows.cuh"),
+    header!("source.cuh"),
     header!("types.cuh"),
     header!("vector.cuh"),
     header!("wgrad.cuh"),

@@ -22,6 +22,7 @@
 //   lstm_cell_backward    dgates and dc
 //   lstm_cell_backward_h  dh
 #include "function.cuh"
+#include "vector.cuh"
 
 struct Cell {
     u64 batch;
@@ -57,7 +58,8 @@ extern "C" __global__ void __launch_bounds__(256)
               f32* __restrict__ gates, f32* __restrict__ new_h, f32* __restrict__ after, Cell g) {
     union Shared {
         f32 tile[CHUNK][PITCH];
-        f32 sums[WARPS][ROWS][32];
+        // A row has eight more, so that those of four rows lie in different banks.
+        f32 sums[WARPS][ROWS][32 + 8];
     };
     __shared__ __align__(16) Shared shared;
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -139,7 +141,7 @@ template <u32 COUNT> DEV void add_up(f32 (&values)[SIDE * SIDE]) {
 extern "C" __global__ void __launch_bounds__(256, 2) lstm_cell_backward_h(
     const f32* __restrict__ dgates, const f32* __restrict__ recurrent, f32* __restrict__ dh,
     Cell g) {
-    __shared__ f32 shared[WARPS][SIDE * SIDE];
+    __shared__ __align__(8) f32 shared[WARPS][SIDE * SIDE];
     u64 first_row = (u64)blockIdx.y * SIDE, first_unit = (u64)blockIdx.x * SIDE;
     u64 columns = 4 * g.units;
     u32 rows = (u32)min(g.batch - first_row, (u64)SIDE);
@@ -158,7 +160,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) lstm_cell_backward_h(
     }
     add_up<SIDE * SIDE>(sums);
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    shared[warp][2 * lane] = sums[0], shared[warp][2 * lane + 1] = sums[1];
+    store(&shared[warp][2 * lane], Vector<2>{{sums[0], sums[1]}});
     __syncthreads();
     u64 row = first_row + threadIdx.x / SIDE, unit = first_unit + threadIdx.x % SIDE;
     if (threadIdx.x >= SIDE * SIDE || row >= g.batch || unit >= g.units) return;

@@ -145,7 +145,7 @@ template <int N, class T> DEV void pool_backward(const T* x, const T* dy, T* dx,
         pool_##SUFFIX##_##T(const T* x, T* y, Pool g) {                               \
         pool<N>(x, y, g);                                                             \
     }                                                                                 \
-    extern "C" __global__ void __launch_bounds__(256)                                 \
+    extern "C" __global__ void __launch_bounds__(256, 3)                              \
         pool_backward_##SUFFIX##_##T(const T* x, const T* dy, T* dx, Pool g) {        \
         pool_backward<N>(x, dy, dx, g);                                               \
     }

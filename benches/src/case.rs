@@ -154,14 +154,6 @@ impl<B: Memory> Draw<'_, B> {
         self.floats(DType::F32, &values)
     }
 
-    /// Values of the setting in f32 that `dtype` holds as they are.
-    pub(crate) fn values_of(&mut self, dtype: DType, len: usize) -> Result<B::Buffer> {
-        let rounded = self.values(dtype, len)?;
-        let mut exact = self.on.zeros(DType::F32, len)?;
-        self.on.cast(len, &rounded, &mut exact)?;
-        Ok(exact)
-    }
-
     /// Indices below `bound`.
     pub(crate) fn indices(&mut self, len: usize, bound: usize) -> Result<B::Buffer> {
         let indices = self.inputs.indices(len, bound);

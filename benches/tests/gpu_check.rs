@@ -9,8 +9,8 @@ use std::time::Duration;
 use nasrl_benches::case::{Shapes, Work};
 use nasrl_benches::gpu_check::{
     Block, Budget, CeilingSizes, Ceilings, Check, ChildSizes, ConcurrencySizes, OperationSizes,
-    Report, Sampling, SearchSizes, Sizes, ceilings, concurrency, doctor, operations, parity,
-    search, steps,
+    Report, Sampling, SearchSizes, Sizes, ceilings, concurrency, doctor, instructions, operations,
+    parity, search, steps,
 };
 use nasrl_child::recipe::Precision;
 use nasrl_space::Image;
@@ -77,6 +77,19 @@ fn the_doctor_finds_the_emulator() {
         let found = findings.iter().find(|finding| finding.what == what).unwrap();
         assert!(found.usable, "{found:?}");
     }
+    // Results are committed: they say nothing of the machine's folders.
+    assert!(findings.iter().all(|finding| !finding.words.contains('/')), "{findings:?}");
+}
+
+#[test]
+fn every_instruction_gives_what_it_should() {
+    let Some((failures, lines)) = run(Block::Instructions, |check| instructions(check).unwrap())
+    else {
+        return;
+    };
+    assert_eq!(failures, 0, "{lines:#?}");
+    assert_eq!(lines.len(), 10);
+    assert!(lines.iter().all(|line| number(line, "results") >= 64.0), "{lines:#?}");
 }
 
 #[test]

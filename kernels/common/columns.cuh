@@ -1,11 +1,12 @@
 // Sums of the channels of rows, in two launches whose order the shape alone decides.
 //
-// First launch: rows are cut into slices; a block of 256 threads sums 32 channels of one slice, as
-// 8 rows at a time, into partial[slice, channel]. Grid: (ceil(channels / 32), slices).
+// First launch: rows are cut into slices; a block of 256 threads sums 32 channels of one slice, 8
+// rows at a time or, as vectors of eight channels, 64, into partial[slice, channel].
+// Grid: (ceil(channels / 32), slices).
 // Second launch: a thread adds up the slices of a channel, in their order. Grid: as common/
 // elementwise.cuh says for one element a thread: ceil(channels / 256) blocks of 256 threads.
 #pragma once
-#include "prelude.cuh"
+#include "types.cuh"
 
 struct Slices {
     u64 rows;
@@ -33,6 +34,38 @@ template <class F> DEV void sum_slice(f32* partial, const Slices& g, F value) {
 #pragma unroll
         for (int other = 1; other < 8; ++other) sum += sums[other][lane];
         partial[blockIdx.y * g.channels + channel] = sum;
+    }
+}
+
+// partial[slice, channel] = sum of x[row, channel], for a multiple of eight channels.
+template <class T> DEV void sum_slice_of_eights(const T* x, f32* partial, const Slices& g) {
+    __shared__ __align__(16) f32 sums[8][32];
+    u32 eight = threadIdx.x % 4 * 8, group = threadIdx.x / 4, warp = threadIdx.x / 32;
+    u64 first = (u64)blockIdx.x * 32;
+    u64 begin = blockIdx.y * g.rows_a_slice;
+    u64 end = min(begin + g.rows_a_slice, g.rows);
+    Eight sum = {};
+    if (first + eight < g.channels) {
+        for (u64 row = begin + group; row < end; row += 64) {
+            Eight values = load8(x + row * g.channels + first + eight);
+#pragma unroll
+            for (int i = 0; i < 8; ++i) sum.at[i] += values.at[i];
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+#pragma unroll
+        for (int bit = 4; bit < 32; bit *= 2) {
+            sum.at[i] += __shfl_xor_sync(0xffffffffu, sum.at[i], bit);
+        }
+    }
+    if (threadIdx.x % 32 < 4) store8(&sums[warp][eight], sum);
+    __syncthreads();
+    if (threadIdx.x < 32 && first + threadIdx.x < g.channels) {
+        f32 total = 0.0f;
+#pragma unroll
+        for (int of = 0; of < 8; ++of) total += sums[of][threadIdx.x];
+        partial[blockIdx.y * g.channels + first + threadIdx.x] = total;
     }
 }
 

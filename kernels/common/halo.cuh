@@ -3,6 +3,7 @@
 // consecutive pixels that ldmatrix reads lie in different banks.
 #pragma once
 #include "gather.cuh"
+#include "source.cuh"
 
 // The first position of a tile.
 struct Corner {
@@ -70,42 +71,45 @@ struct Walk {
     }
 };
 
-// Starts to bring 8 channels of a pixel to shared memory, zeros for what does not exist. Where
-// vectors of eight are not aligned, halves of them may be; else elements come one by one.
-template <class T>
-DEV void load_chunk(void* to, const T* x, const Map& map, u64 pixel, bool inside, u32 channel) {
-    x += inside ? pixel * map.channels + channel : 0;
-    u32 count = inside && channel < map.channels ? map.channels - channel : 0;
-    if (map.channels % 8 == 0) return cp_async16(to, x, count);
-    uint4 chunk = make_uint4(0, 0, 0, 0);
-    if (map.channels % 4 == 0) {
-        const uint2* halves = reinterpret_cast<const uint2*>(x);
-        uint2 first = count ? halves[0] : make_uint2(0, 0);
-        uint2 second = count > 4 ? halves[1] : make_uint2(0, 0);
-        chunk = make_uint4(first.x, first.y, second.x, second.y);
-    } else {
-        u32 bits[8];
-#pragma unroll
-        for (u32 i = 0; i < 8; ++i) bits[i] = i < count ? x[i].bits : 0;
-        chunk = make_uint4(bits[0] | bits[1] << 16, bits[2] | bits[3] << 16,
-                           bits[4] | bits[5] << 16, bits[6] | bits[7] << 16);
-    }
-    *reinterpret_cast<uint4*>(to) = chunk;
-}
+// The chunks of the halo of a tile whose first window begins at `first`, a place of the input or
+// before it.
+template <u32 THREADS> struct Halo {
+    u8* at;
+    const Source& source;
+    const Map& map;
+    const Tiling& tiling;
+    // Those of a pixel, and how many.
+    const Chunk* chunks;
+    u32 count;
 
-// Starts to load the halo of the tile whose first window begins at `first`, a place of the input or
-// before it: `chunks` chunks of channels from one on.
-template <u32 THREADS, class T>
-DEV void load_halo(u8* halo, const T* x, const Map& map, const Tiling& g, const Corner& first,
-                   u32 first_chunk, u32 chunks) {
-    Walk walk(g, chunks, THREADS);
-    while (walk.image < g.images) {
-        u32 image = first.image + walk.image;
-        // Places before the input wrap round to large numbers.
-        u32 row = first.row + walk.row, column = first.column + walk.column(g);
-        bool inside = image < map.images && row < map.extent[0] && column < map.extent[1];
-        u64 pixel = ((u64)image * map.extent[0] + row) * map.extent[1] + column;
-        load_chunk(halo + walk.in_halo(g), x, map, pixel, inside, (first_chunk + walk.chunk) * 8);
-        walk.step(g, chunks);
+    // Starts to load them.
+    template <class T> DEV void load(const Corner& first) const {
+        each(first, [&](u8* to, const Chunk& chunk, u64 pixel, bool inside) {
+            const Segment& from = source.at[chunk.segment];
+            const T* x = static_cast<const T*>(from.x);
+            load_chunk(to, x, from.channels, pixel, inside, chunk.channel);
+        });
     }
-}
+    // Completes those that this thread has loaded; zeros around the input stay zeros.
+    template <class T> DEV void normalise(const Corner& first) const {
+        each(first, [&](u8* landed, const Chunk& chunk, u64 pixel, bool inside) {
+            const Segment& from = source.at[chunk.segment];
+            if (!inside || !from.lines || chunk.channel >= from.channels) return;
+            normalise_chunk<T>(landed, from, pixel, chunk.channel);
+        });
+    }
+
+  private:
+    template <class F> DEV void each(const Corner& first, F f) const {
+        Walk walk(tiling, count, THREADS);
+        while (walk.image < tiling.images) {
+            u32 image = first.image + walk.image;
+            // Places before the input wrap round to large numbers.
+            u32 row = first.row + walk.row, column = first.column + walk.column(tiling);
+            bool inside = image < map.images && row < map.extent[0] && column < map.extent[1];
+            u64 pixel = ((u64)image * map.extent[0] + row) * map.extent[1] + column;
+            f(at + walk.in_halo(tiling), chunks[walk.chunk], pixel, inside);
+            walk.step(tiling, count);
+        }
+    }
+};

@@ -1,28 +1,24 @@
 // What the softmax of a row is made of.
 #pragma once
-#include "reduce.cuh"
-#include "types.cuh"
+#include "rows.cuh"
 
-// The largest element and the sum of exponentials of some elements.
+// The largest element of a row and the sum of the exponentials of the differences from it.
 struct Peak {
     f32 max, sum;
 
-    DEV void take(f32 x) {
-        if (x > max) {
-            sum = sum * expf(max - x) + 1.0f;
-            max = x;
-        } else {
-            // Equal elements count 1 even where both are minus infinity.
-            sum += x == max ? 1.0f : expf(x - max);
-        }
-    }
+    // The part of an element in the sum; equal elements count 1 even where both are minus infinity.
+    DEV f32 share(f32 x) const { return x == max ? 1.0f : expf(x - max); }
 };
 
-// The peak of a row of x, the same in every thread of the team.
+// The peak of the first row, the same in every thread of the team.
+template <class Team, class R> DEV Peak peak_of(const R& rows) {
+    Peak peak = {-INFINITY_F32, 0.0f};
+    rows.each([&](u64, const f32* x) { peak.max = fmaxf(peak.max, x[0]); });
+    peak.max = Team::reduce(peak.max, Max());
+    rows.each([&](u64, const f32* x) { peak.sum += peak.share(x[0]); });
+    peak.sum = Team::reduce(peak.sum, Sum());
+    return peak;
+}
 template <class Team, class T> DEV Peak peak_of(const T* x, u64 channels) {
-    Peak mine = {-INFINITY_F32, 0.0f};
-    for (u64 j = Team::lane(); j < channels; j += Team::lanes()) mine.take(to_f32(x[j]));
-    f32 max = Team::reduce(mine.max, Max());
-    f32 sum = mine.max == max ? mine.sum : mine.sum * expf(mine.max - max);
-    return Peak{max, Team::reduce(sum, Sum())};
+    return peak_of<Team>(Streamed<Team, T, 1>{{x}, channels});
 }

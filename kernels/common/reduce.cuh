@@ -18,6 +18,9 @@ struct Min {
 // The threads that share a row: they are lane() of lanes(), and reduce() gives every one of them
 // the same result. `Op` is commutative; values are combined in a butterfly of lane bits.
 struct Warp {
+    // Most elements of a row that a thread keeps in registers.
+    static constexpr u32 HELD = 32;
+
     DEV static u32 lanes() { return 32; }
     DEV static u32 lane() { return threadIdx.x % 32; }
     // The row of this warp, in a grid whose blocks hold whole warps.
@@ -34,6 +37,8 @@ struct Warp {
 
 // A block of 256 threads.
 struct Block {
+    static constexpr u32 HELD = 40;
+
     DEV static u32 lanes() { return 256; }
     DEV static u32 lane() { return threadIdx.x; }
     DEV static u64 row() { return blockIdx.x; }

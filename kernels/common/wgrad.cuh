@@ -22,7 +22,8 @@ struct Wgrad {
     u32 tiles;
     u32 rows;
     Tiling tiling;
-    u32 reserved;
+    // Bytes of the halo.
+    u32 halo_bytes;
     // Positions of all images that a slice has, where slices are not of tiles.
     u64 positions_a_slice;
 };

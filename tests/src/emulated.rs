@@ -1,11 +1,13 @@
 use std::sync::OnceLock;
 
-use nasrl_cuda_emulator::{Error, Options, install};
+use nasrl_cuda_emulator::{Error, Options};
 use nasrl_tensor::Cuda;
 use nasrl_tensor::cuda::{CudaOptions, KernelCache, Launches};
 
-/// The emulated GPU of this process, or nothing, which it says once, on a machine that the emulator
-/// is not for. Launches are awaited, so that an error names its kernel.
+use crate::executed::install_or_count;
+
+/// A stream of its own on the emulated GPU of this process, or nothing, which it says once, on a
+/// machine that the emulator is not for. Launches are awaited, so that an error names its kernel.
 ///
 /// # Panics
 /// If the emulator cannot be installed, for want of a C++ compiler for example, or the process has
@@ -20,12 +22,13 @@ pub fn emulated() -> Vec<Cuda> {
 /// As [`emulated`].
 pub fn emulated_as(options: &Options) -> Vec<Cuda> {
     static GPU: OnceLock<Option<Cuda>> = OnceLock::new();
-    GPU.get_or_init(|| first(options)).iter().cloned().collect()
+    let stream = |gpu: &Cuda| gpu.new_stream().expect("a stream of an emulated GPU");
+    GPU.get_or_init(|| first(options)).iter().map(stream).collect()
 }
 
 #[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]
 fn first(options: &Options) -> Option<Cuda> {
-    match install(options) {
+    match install_or_count(options) {
         Ok(_) => {
             // What the emulator compiles, it caches itself.
             let cache = KernelCache::Nowhere;

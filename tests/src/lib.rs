@@ -6,6 +6,7 @@
 
 mod counting;
 mod emulated;
+mod executed;
 mod floats;
 mod gpu;
 mod inputs;
@@ -13,6 +14,7 @@ mod tolerance;
 
 pub use counting::Counting;
 pub use emulated::{emulated, emulated_as};
+pub use executed::Executed;
 pub use floats::{FLOATS, elements, rounded, tensor, values};
 pub use gpu::gpus;
 pub use inputs::{Inputs, finite_difference};

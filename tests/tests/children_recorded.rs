@@ -15,7 +15,10 @@ use nasrl_child::{
     Batch, Lowering, Program, ProgramOptions, Recipe, Schedule, TrainError, Weights,
 };
 use nasrl_cuda_emulator::{Emulator, Options, install};
-use nasrl_space::{Graph, Image};
+use nasrl_space::{
+    Activation, Conv2d, ConvolutionKind, Dense, Extent, Graph, GraphBuilder, Image, NodeId, Op,
+    Padding,
+};
 use nasrl_tensor::cuda::{CudaOptions, KernelCache};
 use nasrl_tensor::{Cuda, Error, Memory};
 use nasrl_tests::Inputs;
@@ -138,6 +141,8 @@ fn a_replayed_training_has_the_bits_of_its_single_steps() {
     let mut children = vec![
         (reference_child("3,16,1,32,3,16,1,16", IMAGE), Precision::Bf16),
         (paper_child(1, 6, IMAGE), Precision::F32),
+        (paper_child(2, 6, IMAGE), Precision::Bf16),
+        (normalised(), Precision::Bf16),
     ];
     // Dropout and batch normalisation are among their operations.
     children.extend((0..2).map(|seed| (random_graph(seed, 8), Precision::F32)));
@@ -279,4 +284,61 @@ fn memory_that_runs_out_at_any_moment_is_an_error() {
     on.synchronize().unwrap();
     assert_eq!(on.memory().unwrap().free, free, "nothing stays behind");
     train(&on).unwrap();
+}
+
+/// Three convolutions with batch normalisation, of which the last reads the others side by side.
+fn normalised() -> Graph {
+    let mut builder = GraphBuilder::new(IMAGE).unwrap();
+    let layer = |builder: &mut GraphBuilder, name: &str, filters: usize, from: NodeId| {
+        let square = |side| Extent { height: side, width: side };
+        let convolution = Conv2d {
+            kind: ConvolutionKind::Full { filters },
+            kernel: square(3),
+            stride: square(1),
+            dilation: square(1),
+            padding: Padding::Same,
+            bias: false,
+        };
+        let mut add =
+            |part: &str, op, from| builder.add(format!("{name}.{part}"), op, &[from]).unwrap();
+        let convolution = add("conv", Op::Conv2d(convolution), from);
+        let norm = add("norm", Op::BatchNorm, convolution);
+        add("relu", Op::Activation(Activation::Relu), norm)
+    };
+    let input = builder.input();
+    let first = layer(&mut builder, "first", 16, input);
+    let second = layer(&mut builder, "second", 24, first);
+    let both = builder.add("concat", Op::Concat, &[first, second]).unwrap();
+    let last = layer(&mut builder, "last", 8, both);
+    let pooled = builder.add("pool", Op::GlobalAveragePool, &[last]).unwrap();
+    let logits = builder.add("dense", Op::Dense(Dense { units: CLASSES }), &[pooled]).unwrap();
+    builder.finish(logits)
+}
+
+/// Only what stands between the last convolution and the pooling is left of the passes of
+/// normalisations, and nothing of the concatenation.
+#[test]
+fn what_convolutions_fold_has_no_kernels() {
+    let _alone = alone();
+    let on = gpu();
+    let graph = normalised();
+    let recipe = recipe(Precision::Bf16, OPTIMIZERS[1]);
+    let split = images(&graph, BATCH);
+    let mut program = program(&on, &graph, &recipe, &split).unwrap();
+    let order = order(&split, 0);
+    let rates = rates(&order);
+    let (_, launches) = counted(|| {
+        let mut scores = program.train(&split, &order, &rates).unwrap();
+        assert!(scores.all(|score| score.is_ok()));
+    });
+    let passes = |of: &str| launches.iter().filter(|kernel| kernel.starts_with(of)).count();
+    let found = [
+        "copy_channels",
+        "add",
+        "batch_norm_moments",
+        "batch_norm_apply",
+        "batch_norm_backward_apply",
+        "batch_norm_sums_slices",
+    ];
+    assert_eq!(found.map(passes), [0, 0, 0, 1, 0, 1], "{found:?} of {launches:?}");
 }

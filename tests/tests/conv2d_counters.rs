@@ -65,10 +65,10 @@ fn products_are_those_of_the_formula_and_operands_lie_in_different_banks() {
             let most = if pass == "wgrad" { needed * 4 / 3 } else { needed };
             let done = counters.mma_multiply_adds;
             assert!(done <= most, "{pass} of {geometry:?}: {done} products for {needed}");
-            // What is fetched for the tensor cores; copies to the halo conflict now and then.
+            // What is fetched for the tensor cores; copies of a source conflict now and then.
             let lines = counters.bank_conflict_lines.keys();
             let fetches: Vec<_> = lines
-                .filter(|line| line.starts_with("prelude.cuh") && !line.contains("halo.cuh"))
+                .filter(|line| line.starts_with("prelude.cuh") && !line.contains("source.cuh"))
                 .collect();
             assert!(fetches.is_empty(), "{pass} of {geometry:?}: {fetches:?}");
         }

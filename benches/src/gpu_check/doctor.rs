@@ -1,3 +1,4 @@
+use nasrl_tensor::Error;
 use nasrl_tensor::cuda::{Gpu, Survey};
 use serde::Serialize;
 
@@ -23,12 +24,20 @@ pub fn doctor(report: &mut Report) -> Result<Vec<Finding>, CheckError> {
     let version = |version: &_| format!("for CUDA {version}");
     let mut findings = vec![finding("driver", &driver, version)];
     findings.extend(gpus.iter().map(|gpu| finding("GPU", gpu, describe)));
-    findings.push(finding("NVRTC", &nvrtc, version));
+    findings.push(match &nvrtc {
+        // What was tried are paths of this machine, which have no place among results.
+        Err(Error::NoNvrtc { .. }) => Finding {
+            what: "NVRTC",
+            usable: false,
+            words: "none; `nasrl doctor` says where it was looked for and what to do".to_owned(),
+        },
+        other => finding("NVRTC", other, |it| format!("of CUDA {}", it.version)),
+    });
     findings.push(Finding {
         what: "cache",
         usable: cache.is_some(),
-        words: cache.map_or("no place is known: set XDG_CACHE_HOME".to_owned(), |folder| {
-            folder.display().to_string()
+        words: cache.map_or("no place is known: set XDG_CACHE_HOME".to_owned(), |kernels| {
+            kernels.to_string()
         }),
     });
     for finding in &findings {

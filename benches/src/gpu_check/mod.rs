@@ -11,6 +11,7 @@ mod children;
 mod concurrency;
 mod doctor;
 mod error;
+mod instructions;
 mod operations;
 mod parity;
 mod report;
@@ -27,6 +28,7 @@ pub use children::{CHILDREN, ChildSizes};
 pub use concurrency::{ConcurrencySizes, concurrency};
 pub use doctor::{Finding, doctor};
 pub use error::CheckError;
+pub use instructions::instructions;
 pub use operations::{OperationSizes, operations};
 pub use parity::{Verdicts, parity};
 pub use report::{Report, default_folder};
@@ -40,6 +42,8 @@ pub use timing::{Sampling, Timing};
 pub enum Block {
     /// What of CUDA there is.
     Doctor,
+    /// Every instruction of the prelude by value.
+    Instructions,
     /// Every operation against the processor.
     Parity,
     /// Copies, launches and products: what everything else is compared with.
@@ -56,8 +60,9 @@ pub enum Block {
 
 impl Block {
     /// All of them in the order in which they are worth running.
-    pub const ALL: [Block; 7] = [
+    pub const ALL: [Block; 8] = [
         Block::Doctor,
+        Block::Instructions,
         Block::Parity,
         Block::Ceilings,
         Block::Operations,
@@ -70,6 +75,7 @@ impl Block {
     pub fn name(self) -> &'static str {
         match self {
             Block::Doctor => "doctor",
+            Block::Instructions => "instructions",
             Block::Parity => "parity",
             Block::Ceilings => "ceilings",
             Block::Operations => "operations",

@@ -1,4 +1,4 @@
-use nasrl_tensor::ops::{Activation, BatchNorm, BatchNormBackend, Moments, Rows, Upstream};
+use nasrl_tensor::ops::{Activation, BatchNorm, BatchNormBackend, Parts, Rows, Upstream};
 use nasrl_tensor::{DType::F32, Result};
 use nasrl_tests::Tolerance;
 
@@ -29,7 +29,7 @@ pub(super) fn cases<B: BatchNormBackend>(setting: &Setting<'_, B>) -> Result<Vec
             inputs: vec![draw.values(dtype, len)?, draw.between([0.5, 1.5], 2 * channels)?],
             outputs: vec![
                 draw.zeros(dtype, len)?,
-                draw.zeros(F32, 2 * channels)?,
+                draw.zeros(F32, 3 * channels)?,
                 draw.zeros(F32, 2 * channels)?,
                 draw.zeros(F32, 4 * channels)?,
             ],
@@ -38,7 +38,7 @@ pub(super) fn cases<B: BatchNormBackend>(setting: &Setting<'_, B>) -> Result<Vec
                     unreachable!("four outputs above")
                 };
                 on.batch_norm_moments(rows, &x[0], moments)?;
-                let blocks = [Moments { rows: rows.count, buffer: moments }];
+                let blocks = [Parts { count: 1, buffer: moments }];
                 on.batch_norm_normalizer(&norm, &blocks, &x[1], running, normalizer)?;
                 on.batch_norm_apply(relu, rows, &x[0], normalizer, y)
             }),
@@ -67,7 +67,8 @@ pub(super) fn cases<B: BatchNormBackend>(setting: &Setting<'_, B>) -> Result<Vec
                 };
                 let upstream = Upstream { activation: None, x: &x[0], dy: &x[1] };
                 on.batch_norm_backward_sums(rows, &upstream, &x[2], sums)?;
-                on.batch_norm_coefficients(rows, &[sums], &x[2], gradients, coefficients)?;
+                let sums = [Parts { count: 1, buffer: sums }];
+                on.batch_norm_coefficients(rows, &sums, &x[2], gradients, coefficients)?;
                 on.batch_norm_backward_apply(rows, &upstream, coefficients, dx)
             }),
         });

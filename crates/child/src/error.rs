@@ -24,14 +24,9 @@ pub enum TrainError {
     /// The caller's flag was raised.
     #[error("training was cancelled")]
     Cancelled,
-    /// The device could not provide the memory.
-    #[error("{device}: out of memory, {asked} bytes asked for; use a smaller batch or fewer jobs")]
-    OutOfMemory {
-        /// The device.
-        device: String,
-        /// Bytes asked for.
-        asked: usize,
-    },
+    /// The device could not provide the memory: a [`nasrl_tensor::Error::OutOfMemory`].
+    #[error(transparent)]
+    OutOfMemory(nasrl_tensor::Error),
     /// The network does not fit the images.
     #[error("the network is for images of {network}, those of the dataset are {dataset}")]
     Images {
@@ -180,9 +175,7 @@ pub enum WeightsError {
 impl From<nasrl_tensor::Error> for TrainError {
     fn from(error: nasrl_tensor::Error) -> Self {
         match error {
-            nasrl_tensor::Error::OutOfMemory { device, asked, .. } => {
-                TrainError::OutOfMemory { device, asked }
-            }
+            error @ nasrl_tensor::Error::OutOfMemory { .. } => TrainError::OutOfMemory(error),
             other => TrainError::Tensor(other),
         }
     }

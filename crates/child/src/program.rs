@@ -10,6 +10,7 @@ mod backward;
 mod batch;
 mod blueprint;
 mod exchange;
+mod fold;
 mod ir;
 mod lower;
 mod parameters;
@@ -18,6 +19,7 @@ mod plan;
 mod rematerialise;
 mod resident;
 mod run;
+mod run_folded;
 mod state;
 
 use nasrl_space::{Graph, Image, ParameterSpec};
@@ -101,7 +103,7 @@ pub(crate) fn bytes<B: Backend>(
     recipe: &Recipe,
     (lowering, schedule): (Lowering, Schedule),
 ) -> Result<usize, TrainError> {
-    let blueprint = Blueprint::new(graph, recipe, lowering, schedule)?;
+    let blueprint = Blueprint::new(backend, graph, recipe, lowering, schedule)?;
     Ok(blueprint.bytes(backend, graph, recipe))
 }
 
@@ -117,7 +119,7 @@ impl<B: Backend> Program<B> {
         recipe: &Recipe,
         options: &ProgramOptions,
     ) -> Result<Self, TrainError> {
-        let blueprint = Blueprint::new(graph, recipe, options.lowering, options.schedule)?;
+        let blueprint = Blueprint::new(backend, graph, recipe, options.lowering, options.schedule)?;
         let Blueprint { parameters, schedule, slots, .. } = &blueprint;
         let Image { height, width, channels } = graph.input_shape();
         let (count, source) = (recipe.batch, ImageSource::Batch);
@@ -128,11 +130,15 @@ impl<B: Backend> Program<B> {
             trained.map(|(parameter, dtype)| Trained::new(backend, parameter, *dtype, moments));
         let norms = parameters.norms.iter();
         let norms = norms.map(|norm| Norm::new(backend, norm, &recipe.batch_norm));
-        let parameters: Vec<_> = trained.collect::<Result<_>>()?;
-        let gradients: Vec<_> =
-            parameters.iter().map(|trained| trained.gradient_len(backend, schedule)).collect();
+        let mut trained = trained.collect::<Result<Vec<_>>>()?;
+        for (index, filters) in blueprint.left_in_pieces.iter().enumerate() {
+            if let Some(filters) = filters {
+                trained[index].pieces = trained[filters.0].pieces(backend, schedule.block);
+            }
+        }
+        let gradients: Vec<_> = trained.iter().map(Trained::gradient_len).collect();
         let state = State {
-            parameters,
+            parameters: trained,
             norms: norms.collect::<Result<_>>()?,
             streams: Streams::new(graph, options.seed, options.trial),
             input: options.input,

@@ -23,7 +23,8 @@
 //! process, or a device of [`Options::devices`], of its own.
 //! * [`Options::checked`] looks at every access: bounds, freed buffers, unwritten shared memory,
 //!   races in shared and global memory, copies that were not waited for.
-//! * [`Options::thread_order`] and [`Options::stream_order`] shuffle what may be shuffled.
+//! * [`Options::thread_order`] and [`Options::stream_order`] shuffle what may be shuffled;
+//!   [`Options::repeats`] executes every launch in several orders and compares what it leaves.
 //! * [`Options::count`] fills [`Counters`]: global traffic, widths, bank conflicts by line, `mma`.
 //! * [`Options::coverage`] tells which source lines ran.
 //! * [`Emulator::fail_allocations`] and [`Emulator::fail_launch`] order failures.

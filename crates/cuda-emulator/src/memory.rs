@@ -63,6 +63,13 @@ struct Allocation {
     map: (usize, usize),
 }
 
+/// What buffers and variables contain.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// By address.
+    contents: Vec<(usize, Vec<u8>)>,
+}
+
 pub(crate) const PAGE: usize = 4096;
 const ALIGNMENT: usize = 256;
 const FREED_RANGES: usize = 1024;
@@ -185,6 +192,39 @@ impl Memory {
         (table.used[device], table.peak[device])
     }
 
+    /// What a kernel on a device may write now, which must not run meanwhile.
+    pub(crate) fn snapshot(&self, device: usize) -> Snapshot {
+        let table = self.read();
+        let of_device = |kind| matches!(kind, Kind::Device(on) | Kind::Managed(on) if on == device);
+        let buffers =
+            table.live.iter().filter(|(_, a)| of_device(a.kind)).map(|(s, a)| (s, a.size));
+        let places = buffers.chain(table.variables.iter().map(|(start, &size)| (start, size)));
+        // SAFETY: what is live cannot be freed under the lock, and nothing writes to it.
+        let bytes = |start, size| unsafe { std::slice::from_raw_parts(start as *const u8, size) };
+        let contents = places.map(|(&start, size)| (start, bytes(start, size).to_vec())).collect();
+        Snapshot { contents }
+    }
+
+    /// Writes back what a snapshot has of what is still live.
+    pub(crate) fn restore(&self, snapshot: &Snapshot) {
+        let table = self.read();
+        for (start, bytes) in table.live_of(snapshot) {
+            // SAFETY: as in `snapshot`; no kernel and no copy runs that would read it.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, bytes.len()) };
+        }
+    }
+
+    /// The first byte of what is still live that is not as in a snapshot, in words.
+    pub(crate) fn difference(&self, snapshot: &Snapshot) -> Option<String> {
+        let table = self.read();
+        table.live_of(snapshot).find_map(|(start, bytes)| {
+            // SAFETY: as in `snapshot`.
+            let now = unsafe { std::slice::from_raw_parts(start as *const u8, bytes.len()) };
+            let byte = now.iter().zip(bytes).position(|(now, then)| now != then)?;
+            Some(format!("byte {byte} of a buffer of {} bytes differs", bytes.len()))
+        })
+    }
+
     /// Lets `after` more allocations of device memory succeed, then none.
     pub(crate) fn fail_after(&self, after: usize) {
         self.write().fail_after = after;
@@ -218,6 +258,17 @@ impl Memory {
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// The contents in a snapshot of what is still there: freed addresses are not used again soon.
+    fn live_of<'a>(&self, snapshot: &'a Snapshot) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let size = |start| self.live.get(start).map(|a| &a.size).or(self.variables.get(start));
+        let contents = snapshot.contents.iter();
+        contents
+            .filter(move |(start, bytes)| size(start) == Some(&bytes.len()))
+            .map(|(start, bytes)| (*start, &bytes[..]))
     }
 }
 

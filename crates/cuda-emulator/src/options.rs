@@ -30,8 +30,12 @@ pub struct Options {
     /// Counts executions of source lines, for [`crate::Emulator::coverage`]. Slower: kernels are
     /// compiled without optimization; reports name fewer lines.
     pub coverage: bool,
-    /// The order in which runnable threads of a block go on.
+    /// The order in which the blocks of a grid begin, and runnable threads of a block go on.
     pub thread_order: Order,
+    /// In how many shuffled orders of blocks and threads every launch is executed again, each time
+    /// from the memory that it found; it fails if it leaves other bytes than in
+    /// [`Options::thread_order`].
+    pub repeats: u32,
     /// The order in which work at the heads of different streams, and independent nodes of a
     /// graph, is executed.
     pub stream_order: Order,
@@ -63,6 +67,7 @@ impl Default for Options {
             count: false,
             coverage: false,
             thread_order: Order::Ascending,
+            repeats: 0,
             stream_order: Order::Ascending,
             print: true,
         }

@@ -134,6 +134,17 @@ impl Devices {
         })
     }
 
+    /// The name of a GPU that cannot be used any more in this process, if there is one: some errors
+    /// of a kernel end all work of the GPU.
+    pub fn first_lost(&self) -> Option<String> {
+        match self {
+            Devices::Cpu => None,
+            Devices::Gpus { gpus, .. } => {
+                gpus.iter().find(|gpu| gpu.synchronize().is_err()).map(Cuda::name)
+            }
+        }
+    }
+
     /// What trains children, in words.
     pub fn name(&self) -> String {
         match self {

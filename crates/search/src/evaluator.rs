@@ -45,6 +45,9 @@ pub enum Outcome {
     Done(Measurement),
     /// None, and why, in a word and in a sentence.
     Failed(Failure, String),
+    /// None, as nothing can be evaluated here any more, and why. The search ends, and the trial has
+    /// no result that a run resumed elsewhere or later would take over.
+    Broken(String),
     /// It was told to stop.
     Stopped,
 }

@@ -170,6 +170,14 @@ pub enum SearchError {
     /// A strategy cannot go on.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
+    /// A trial could not be evaluated, and nor could another be.
+    #[error("trial {trial} has no result: {reason}")]
+    Evaluator {
+        /// The trial.
+        trial: u64,
+        /// What went wrong, and what can be done about it.
+        reason: String,
+    },
     /// What happened could not be recorded.
     #[error(transparent)]
     Listener(ListenerError),

@@ -100,6 +100,7 @@ pub trait Backend:
     + ops::CrossEntropyBackend
     + ops::DropoutBackend
     + ops::EmbeddingBackend
+    + ops::FusedConv2dBackend
     + ops::GlobalAveragePoolBackend
     + ops::LstmCellBackend
     + ops::MatmulBackend
@@ -130,6 +131,7 @@ impl<B> Backend for B where
         + ops::CrossEntropyBackend
         + ops::DropoutBackend
         + ops::EmbeddingBackend
+        + ops::FusedConv2dBackend
         + ops::GlobalAveragePoolBackend
         + ops::LstmCellBackend
         + ops::MatmulBackend

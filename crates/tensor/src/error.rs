@@ -139,8 +139,8 @@ pub enum Error {
     },
     /// No library of NVRTC, the compiler of kernels, could be loaded.
     #[error(
-        "no NVRTC, which compiles the kernels: {}; install it, for example by `pip install \
-         nvidia-cuda-nvrtc`, and name the library in NASRL_NVRTC",
+        "no NVRTC, which compiles the kernels: {}; install it by `pip install nvidia-cuda-nvrtc` into \
+         the python3 on PATH, or name a library in NASRL_NVRTC",
         tried.join("; ")
     )]
     NoNvrtc {

@@ -3,4 +3,5 @@
 #[path = "../child/graphs.rs"]
 mod graphs;
 mod search;
+mod tiny_search;
 mod training;

@@ -1,7 +1,7 @@
 //! `y = f(gamma (x - mean) / sqrt(variance + epsilon) + beta)`, its statistics and its gradients.
 
 use nasrl_tensor::ops::{
-    Activation, BatchNorm, BatchNormBackend, Moments, Rows, Upstream, batch_norm,
+    Activation, BatchNorm, BatchNormBackend, Parts, Rows, Upstream, batch_norm,
     batch_norm_backward, batch_norm_inference,
 };
 use nasrl_tensor::{DType, Error, Memory, Tensor};
@@ -299,13 +299,13 @@ fn blocks_of_rows_make_the_whole_batch() {
 
         let moments: Vec<_> = (xs.iter().zip(blocks))
             .map(|(x, rows)| {
-                let mut moments = zeros(2 * channels);
+                let mut moments = zeros(3 * channels);
                 backend.batch_norm_moments(of(rows), x, &mut moments).unwrap();
                 moments
             })
             .collect();
-        let parts: Vec<_> =
-            (moments.iter().zip(blocks)).map(|(buffer, rows)| Moments { rows, buffer }).collect();
+        let part = |buffer| Parts { count: 1, buffer };
+        let parts: Vec<_> = moments.iter().map(part).collect();
         let mut running = fresh(&backend, channels);
         let mut normalizer = zeros(4 * channels);
         let on_running = running.buffer_mut().unwrap();
@@ -331,7 +331,7 @@ fn blocks_of_rows_make_the_whole_batch() {
         assert_close(&what("y"), &found, &rounded(F32, &values(&y)), tolerance);
 
         let (mut gradients, mut coefficients) = (zeros(2 * channels), zeros(4 * channels));
-        let sums: Vec<_> = sums.iter().collect();
+        let sums: Vec<_> = sums.iter().map(part).collect();
         backend
             .batch_norm_coefficients(
                 of(rows),

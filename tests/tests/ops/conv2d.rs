@@ -5,29 +5,34 @@ use nasrl_tensor::ops::{
     Connection, Conv2d, Conv2dBackend, Epilogue, Padding, Sum, conv2d, conv2d_dgrad, conv2d_wgrad,
 };
 use nasrl_tensor::{DType, Error, Memory, Tensor};
-use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal};
+use nasrl_tests::{Inputs, Tolerance, assert_close, assert_equal, rounded};
 
 use crate::{Device, alike, backends};
 
 const FLOATS: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
 
-struct Problem {
-    images: usize,
+#[derive(Clone)]
+pub(crate) struct Problem {
+    pub(crate) images: usize,
     geometry: Conv2d,
-    x: Vec<f32>,
-    w: Vec<f32>,
-    dy: Vec<f32>,
+    pub(crate) x: Vec<f32>,
+    pub(crate) w: Vec<f32>,
+    pub(crate) dy: Vec<f32>,
 }
 
 /// Results of the three passes.
-struct Passes<T> {
-    y: Vec<T>,
-    dx: Vec<T>,
-    dw: Vec<T>,
+pub(crate) struct Passes<T> {
+    pub(crate) y: Vec<T>,
+    pub(crate) dx: Vec<T>,
+    pub(crate) dw: Vec<T>,
 }
 
 impl Problem {
-    fn new(images: usize, geometry: Conv2d, mut draw: impl FnMut(usize) -> Vec<f32>) -> Self {
+    pub(crate) fn new(
+        images: usize,
+        geometry: Conv2d,
+        mut draw: impl FnMut(usize) -> Vec<f32>,
+    ) -> Self {
         let [p, q] = geometry.output();
         let x = draw(images * geometry.input[0] * geometry.input[1] * geometry.channels);
         let w = draw(geometry.filter_shape().count());
@@ -48,7 +53,7 @@ impl Problem {
         })
     }
 
-    fn reference(&self) -> Passes<f64> {
+    pub(crate) fn reference(&self) -> Passes<f64> {
         let g = &self.geometry;
         let ([h, w], c, k) = (g.input, g.channels, g.filters);
         let ([p, q], [r, s]) = (g.output(), g.kernel);
@@ -112,7 +117,12 @@ fn product(a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..a).flat_map(move |i| (0..b).map(move |j| (i, j)))
 }
 
-fn full(input: [usize; 2], channels: usize, filters: usize, kernel: [usize; 2]) -> Conv2d {
+pub(crate) fn full(
+    input: [usize; 2],
+    channels: usize,
+    filters: usize,
+    kernel: [usize; 2],
+) -> Conv2d {
     Conv2d::new(input, channels, filters, kernel)
 }
 
@@ -212,6 +222,28 @@ fn random_values_are_within_the_error_of_their_sums() {
     }
 }
 
+/// Filters are multiplied as values of the activations' type, whatever a processor computes in.
+#[test]
+fn filters_are_rounded_to_the_type_of_activations() {
+    for geometry in catalogue() {
+        let exact = Problem::uniform(2, geometry);
+        let drawn = Inputs::new(14).uniform(exact.w.len());
+        for dtype in FLOATS {
+            let values = rounded(dtype, &drawn).into_iter().map(|value| value as f32).collect();
+            let [as_drawn, as_rounded] = [&drawn, &values].map(|w: &Vec<f32>| {
+                let Problem { images, geometry, ref x, ref dy, .. } = exact;
+                Problem { images, geometry, x: x.clone(), w: w.clone(), dy: dy.clone() }
+            });
+            for backend in backends() {
+                let [found, expected] = [&as_drawn, &as_rounded].map(|it| it.run(&backend, dtype));
+                let what = format!("{dtype} on {} of {geometry:?}", backend.name());
+                assert!(found.y == expected.y, "fprop {what}");
+                assert!(found.dx == expected.dx, "dgrad {what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn backends_that_are_alike_give_the_same_bits() {
     let geometry = Conv2d { stride: [2, 2], ..full([33, 31], 6, 24, [3, 3]) }.same();
@@ -303,7 +335,7 @@ fn what_a_program_fuses_is_exact() {
 
 /// bf16 and f16 hold integers up to 256 and 2,048: those that a sum may pass are rounded, once,
 /// from the exact sum.
-fn rounded_to(dtype: DType, values: &[f64]) -> Vec<f64> {
+pub(crate) fn rounded_to(dtype: DType, values: &[f64]) -> Vec<f64> {
     let round = |&value: &f64| match dtype {
         DType::BF16 => bf16::from_f32(value as f32).to_f64(),
         DType::F16 => f16::from_f32(value as f32).to_f64(),

@@ -12,7 +12,8 @@ use nasrl_tests::{
 use crate::{Device, alike, backends};
 
 /// Rows and classes: one of each, primes, a batch of CIFAR-10, a vocabulary, several blocks.
-const SHAPES: [[usize; 2]; 6] = [[1, 1], [1, 7], [13, 2], [128, 10], [3, 10_007], [2003, 10]];
+const SHAPES: [[usize; 2]; 8] =
+    [[1, 1], [1, 7], [13, 2], [128, 10], [3, 10_007], [2003, 10], [9, 40], [2, 2056]];
 
 fn loss(x: &[f64], labels: &[u32], classes: usize, divisor: f64) -> f64 {
     let mut loss = 0.0;

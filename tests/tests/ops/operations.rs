@@ -12,6 +12,7 @@ mod classifier;
 mod clip;
 mod concat;
 pub(crate) mod conv2d;
+mod conv2d_fused;
 mod cross_entropy;
 mod dropout;
 mod embedding;

@@ -9,8 +9,10 @@ use nasrl_tests::{
 
 use crate::backends;
 
-/// Rows and channels: one of each, primes, a vocabulary, and enough rows for several threads.
-const SHAPES: [[usize; 2]; 6] = [[1, 1], [1, 7], [13, 1], [5, 31], [2, 10_007], [1031, 10]];
+/// Rows and channels: one of each, primes, a vocabulary, enough rows for several threads, and rows
+/// that a GPU holds in registers: of a warp, as long as can be, and of a block.
+const SHAPES: [[usize; 2]; 9] =
+    [[1, 1], [1, 7], [13, 1], [5, 31], [2, 10_007], [1031, 10], [9, 40], [3, 1024], [2, 2056]];
 
 fn probabilities(x: &[f64], channels: usize) -> Vec<f64> {
     let mut y = Vec::new();

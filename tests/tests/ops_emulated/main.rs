@@ -1,13 +1,13 @@
 //! The operations' tests on the CUDA backend, whose kernels run on the emulator: host code and
 //! kernels are those of a GPU, the driver and NVRTC are not.
 //!
-//! With `NASRL_EVERY_KERNEL=1` and `--test-threads=1` the last test fails if a kernel was not run.
+//! One of them, `coverage`, runs all the others again and looks at what they executed.
 
 #[path = "../ops_cuda/conv2d_algorithms.rs"]
 mod conv2d_algorithms;
+mod coverage;
 #[path = "../ops/operations.rs"]
 mod operations;
-mod zz_last;
 
 use nasrl_cuda_emulator::Options;
 use nasrl_tensor::Cuda;
@@ -15,9 +15,9 @@ use nasrl_tensor::Cuda;
 /// What the backends of this program are.
 type Device = Cuda;
 
-/// The emulated GPU.
+/// The emulated GPU, which executes every launch in two more orders of blocks and threads.
 fn backends() -> Vec<Device> {
-    nasrl_tests::emulated_as(&Options::default())
+    nasrl_tests::emulated_as(&Options { repeats: 2, ..Options::default() })
 }
 
 /// Two streams of the emulated GPU, which give the same bits.

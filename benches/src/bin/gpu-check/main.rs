@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use nasrl_benches::gpu_check::{
     Block, Budget, Ceilings, Check, CheckError, Finding, Report, Sizes, ceilings, concurrency,
-    default_folder, doctor, operations, parity, search, steps,
+    default_folder, doctor, instructions, operations, parity, search, steps,
 };
 use nasrl_tensor::{Cuda, Memory};
 
@@ -29,6 +29,10 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
+    /// The images of the search: a folder, as for `nasrl search`. Default: those that are embedded.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
     /// Which GPU, from 0.
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: usize,
@@ -45,6 +49,8 @@ enum Command {
     All,
     /// Driver, GPUs, NVRTC and the cache of kernels.
     Doctor,
+    /// Every instruction that has no name in CUDA C++, by value.
+    Instructions,
     /// Every operation against the processor.
     Parity,
     /// Copies, launches and matrix products.
@@ -55,7 +61,7 @@ enum Command {
     Steps,
     /// 1, 2, 4 and 8 children at once.
     Concurrency,
-    /// A search on the embedded images, controller and children on the GPU.
+    /// A search, controller and children on the GPU.
     Search,
 }
 
@@ -94,7 +100,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, CheckError> {
         }
     };
     let mut bad = findings.iter().any(|Finding { usable, .. }| !usable);
-    let sizes = Sizes::real();
+    let mut sizes = Sizes::real();
+    if let Some(data) = &arguments.data {
+        sizes.search.data = data.display().to_string();
+    }
     let mut check = Check {
         cuda: &cuda,
         ordinal: arguments.device,
@@ -126,6 +135,7 @@ fn one(
     let failures = match block {
         // Was first, without a GPU.
         Block::Doctor => 0,
+        Block::Instructions => instructions(check)?,
         Block::Parity => parity(check)?.differ,
         Block::Ceilings => {
             *measured = Some(ceilings(check)?);
@@ -150,6 +160,7 @@ impl Command {
         match self {
             Command::All => Block::ALL.to_vec(),
             Command::Doctor => vec![Block::Doctor],
+            Command::Instructions => vec![Block::Instructions],
             Command::Parity => vec![Block::Parity],
             Command::Ceilings => vec![Block::Ceilings],
             Command::Operations => vec![Block::Operations],

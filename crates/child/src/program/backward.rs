@@ -118,7 +118,7 @@ impl Lowerer<'_> {
             Held::BatchNorm(norm) => {
                 let (channels, activation) = (node.shape.channels, self.absorbed(id));
                 let operation = Operation::BatchNormSums { norm, channels, activation };
-                let sums = self.listing.push(operation, &[x, dy], per_channel(channels));
+                let sums = self.listing.push(operation, &[x, dy], per_channel(2, channels));
                 self.reduce(Statistic::Coefficients, norm, sums);
                 if wanted {
                     let operation = Operation::BatchNormBackward { norm, channels, activation };

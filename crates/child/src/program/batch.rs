@@ -50,7 +50,7 @@ impl<B: Backend> Program<B> {
         let State { parameters, norms, .. } = &mut self.state;
         let (step, schedule, images) = (self.recipe.step(sizes), self.schedule, self.images);
         let (backend, groups) = (&self.backend, &self.groups);
-        let gradients = Gradients { backend, groups, norms, schedule, images };
+        let gradients = Gradients { groups, norms, schedule, images };
         // A thread that is alone has all parameters, so that a device can change them at once.
         let share = if schedule.threads == 1 { parameters.len().max(1) } else { 1 };
         let mut shares: Vec<_> = parameters.chunks_mut(share).collect();
@@ -89,15 +89,14 @@ impl<B: Backend> Program<B> {
 
     /// The gradients of the last batch that had any.
     pub(super) fn gradients_of_batch(&self) -> Gradients<'_, B> {
-        let Program { backend, groups, state, schedule, images, .. } = self;
+        let Program { groups, state, schedule, images, .. } = self;
         let (norms, schedule, images) = (&state.norms, *schedule, *images);
-        Gradients { backend, groups, norms, schedule, images }
+        Gradients { groups, norms, schedule, images }
     }
 }
 
 /// Where the gradients of a batch are.
 pub(super) struct Gradients<'a, B: Backend> {
-    backend: &'a B,
     groups: &'a [Group<B>],
     norms: &'a [Norm<B>],
     schedule: Schedule,
@@ -115,8 +114,7 @@ impl<'a, B: Backend> Gradients<'a, B> {
         let used = self.images.div_ceil(self.schedule.group);
         let groups = self.groups[..used].iter().enumerate().filter_map(|(number, group)| {
             let images = self.schedule.blocks(self.images, number).next()?.len();
-            let plan = parameter.plan.as_ref().filter(|_| self.schedule.has_single_blocks());
-            let count = plan.map_or(1, |plan| self.backend.conv2d_gradient_pieces(plan, images));
+            let count = parameter.pieces_of(images);
             Some(GradientPieces { buffer: group.gradients[buffer].as_ref()?, count })
         });
         let norm = parameter.norm.map(|norm| &self.norms[norm.0].gradients);

@@ -1,10 +1,11 @@
 //! A program before any of its memory is allocated.
 
 use nasrl_space::Graph;
-use nasrl_tensor::ops::Conv2dMemory;
+use nasrl_tensor::ops::{Conv2d, Conv2dMemory};
 use nasrl_tensor::{Backend, DType};
 
-use super::ir::Mode;
+use super::fold::Foldings;
+use super::ir::{Folding, Mode};
 use super::lower::{Lowerer, Lowering};
 use super::parameters::{Parameter, ParameterId, Parameters};
 use super::plan::{Plan, Pool, Slots};
@@ -18,6 +19,8 @@ pub(super) struct Blueprint {
     pub(super) parameters: Parameters,
     /// The dtype of the images of the convolutions that the parameters are the filters of.
     pub(super) dtypes: Vec<Option<DType>>,
+    /// The filters of the convolution that leaves their gradient in pieces.
+    pub(super) left_in_pieces: Vec<Option<ParameterId>>,
     pub(super) schedule: Schedule,
     pub(super) training: Plan,
     pub(super) inference: Plan,
@@ -29,7 +32,8 @@ pub(super) struct Blueprint {
 }
 
 impl Blueprint {
-    pub(super) fn new(
+    pub(super) fn new<B: Backend>(
+        on: &B,
         graph: &Graph,
         recipe: &Recipe,
         lowering: Lowering,
@@ -42,15 +46,29 @@ impl Blueprint {
             Precision::F32 => DType::F32,
             Precision::Bf16 => DType::BF16,
         };
-        let listing = |mode| Lowerer::new(graph, &parameters, lowering, mode, dtype).run();
+        let foldings = |parameter: &Parameter| {
+            let geometry = parameter.convolution.as_ref()?;
+            let device = on.conv2d_fusion(geometry, dtype)?;
+            let parts = on.conv2d_memory(geometry, dtype, schedule.block).parts;
+            let pixels = geometry.input.iter().product();
+            let Conv2d { channels, filters, .. } = *geometry;
+            Some(Folding { device, parts, pixels, channels, filters })
+        };
+        let foldings: Foldings = parameters.trained.iter().map(foldings).collect();
+        let listing = |mode| Lowerer::new(graph, &parameters, lowering, mode, dtype).run(&foldings);
         let training = listing(Mode::Training);
         let ids = (0..parameters.trained.len()).map(ParameterId);
         let dtypes = ids.map(|id| training.convolution_dtype(id)).collect();
+        let left_in_pieces = match schedule.has_single_blocks() {
+            true => training.left_in_pieces(parameters.trained.len()),
+            false => vec![None; parameters.trained.len()],
+        };
         let mut slots = Slots::default();
         let training = Plan::new(training, schedule.block, &mut slots);
         let inference = Plan::new(listing(Mode::Inference), schedule.block, &mut slots);
         Ok(Blueprint {
             dtypes,
+            left_in_pieces,
             training,
             inference,
             slots,
@@ -72,12 +90,12 @@ impl Blueprint {
         let channels: usize = parameters.norms.iter().map(|norm| norm.channels).sum();
         let state = F32 * ((1 + moments) * trained + NORM_ROWS * channels);
         let convolutions: Vec<Option<Conv2dMemory>> = self.convolutions(on).collect();
-        let single = schedule.has_single_blocks();
-        let gradient = |(parameter, memory): (&Parameter, &Option<Conv2dMemory>)| {
-            let pieces = memory.filter(|_| single).map_or(1, |memory| memory.pieces);
+        let gradient = |(parameter, of): (&Parameter, &Option<ParameterId>)| {
+            let memory = of.and_then(|filters| convolutions[filters.0]);
+            let pieces = memory.map_or(1, |memory| memory.pieces);
             if parameter.norm.is_some() { 0 } else { pieces * parameter.len }
         };
-        let gradients = parameters.trained.iter().zip(&convolutions).map(gradient);
+        let gradients = parameters.trained.iter().zip(&self.left_in_pieces).map(gradient);
         let gradients = F32 * (gradients.sum::<usize>() + LOSS_SUMS);
         let convolutions = convolutions.iter().flatten();
         let plans: usize = convolutions.clone().map(|memory| memory.plan).sum();

@@ -8,6 +8,7 @@ use nasrl_space::{Dropout, Graph, Image, NodeId, Op, Pool, PoolKind, Sides};
 use nasrl_tensor::DType;
 use nasrl_tensor::ops::{Activation, Pad2d, Pool2d, Pooling};
 
+use super::fold::Foldings;
 use super::ir::{Extent, Listing, Mode, Operation, Reduction, Statistic, Value, ValueId};
 use super::parameters::{Held, NormId, ParameterId, Parameters, padding, sides};
 
@@ -18,7 +19,8 @@ pub enum Lowering {
     Plain,
     /// Bias and relu in the convolution's own pass, an activation after batch normalisation in
     /// that pass, and the gradient of a relu in the pass that computes what it masks. Later stages
-    /// compute concatenations, zeros and normalised activations again.
+    /// compute concatenations, zeros and normalised activations again, unless the device's
+    /// convolutions read and write through normalisations and concatenations.
     Fused,
 }
 
@@ -53,8 +55,9 @@ impl<'a> Lowerer<'a> {
         Lowerer { graph, parameters, lowering, mode, dtype, listing, results, uses }
     }
 
-    /// The steps, to the loss and in training back again.
-    pub(super) fn run(mut self) -> Listing {
+    /// The steps, to the loss and in training back again; `foldings` says what of it the device
+    /// folds into its convolutions.
+    pub(super) fn run(mut self, foldings: &Foldings) -> Listing {
         for id in self.graph.ids() {
             let value = self.forward(id);
             self.results.push(value);
@@ -68,7 +71,7 @@ impl<'a> Lowerer<'a> {
         }
         match self.lowering {
             Lowering::Plain => self.listing,
-            Lowering::Fused => self.listing.rematerialised(),
+            Lowering::Fused => self.listing.folded(foldings).rematerialised(),
         }
     }
 
@@ -137,7 +140,7 @@ impl<'a> Lowerer<'a> {
             Held::BatchNorm(norm) => {
                 let channels = node.shape.channels;
                 if self.mode == Mode::Training {
-                    let statistics = per_channel(channels);
+                    let statistics = per_channel(3, channels);
                     let operation = Operation::BatchNormMoments { channels };
                     let moments = self.listing.push(operation, &[x], statistics);
                     self.reduce(Statistic::Normalizer, norm, moments);
@@ -211,7 +214,7 @@ impl<'a> Lowerer<'a> {
 
     /// Ends a stage.
     pub(super) fn reduce(&mut self, statistic: Statistic, norm: NormId, value: ValueId) {
-        let reduction = Reduction { statistic, norm, value };
+        let reduction = Reduction { statistic, norm, value, parts_of: None };
         self.listing.reductions.push((self.listing.steps.len(), reduction));
     }
 }
@@ -230,9 +233,9 @@ fn one_each() -> Value {
     Value { extent: Extent::Image(1), dtype: DType::U32 }
 }
 
-/// Two f32 values a channel for a block of images.
-pub(super) fn per_channel(channels: usize) -> Value {
-    Value { extent: Extent::Block(2 * channels), dtype: DType::F32 }
+/// So many f32 values a channel for a block of images.
+pub(super) fn per_channel(values: usize, channels: usize) -> Value {
+    Value { extent: Extent::Block(values * channels), dtype: DType::F32 }
 }
 
 /// The geometry of a pooling of an image.

@@ -9,11 +9,12 @@ use std::ops::Range;
 
 use nasrl_tensor::DType;
 
-use super::ir::{Listing, Operation, Output, Reduction, Step, Value, ValueId};
+use super::ir::{Folded, Listing, Operation, Output, Reduction, Step, Value, ValueId};
 
 /// A program with a place for every value.
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
+    pub(super) folded: Vec<Folded>,
     pub(super) stages: Vec<Stage>,
     pub(super) values: Vec<Value>,
     pub(super) places: Vec<Slot>,
@@ -68,7 +69,7 @@ impl Plan {
     pub(super) fn new(listing: Listing, images: usize, slots: &mut Slots) -> Self {
         let stages = stages(&listing);
         let lives = lives(&listing, &stages);
-        let Listing { values, steps, .. } = listing;
+        let Listing { values, steps, folded, .. } = listing;
         slots.thread.free_all();
         slots.block.free_all();
         let mut places = vec![Slot::Thread(0); values.len()];
@@ -77,10 +78,14 @@ impl Plan {
                 step.inputs.iter().copied().filter(|input| lives[input.0].last == index).collect();
             ended.sort_unstable();
             ended.dedup();
-            if let Output::Value(output) = step.output {
+            let overwritable = overwritable(step, &folded);
+            let mut unread = Vec::new();
+            for (number, output) in step.outputs.iter().enumerate() {
+                let Output::Value(output) = *output else { continue };
                 let crosses = lives[output.0].crosses;
                 let value = values[output.0];
-                let overwritten = overwritable(step).filter(|input| {
+                let over = overwritable.iter().find(|(over, _)| *over == number);
+                let overwritten = over.map(|(_, input)| *input).filter(|input| {
                     let alike = lives[input.0].crosses == crosses && values[input.0] == value;
                     alike && ended.contains(input)
                 });
@@ -92,14 +97,15 @@ impl Plan {
                 };
                 ended.retain(|input| Some(*input) != overwritten);
                 if lives[output.0].last == index {
-                    ended.push(output);
+                    unread.push(output);
                 }
             }
+            ended.append(&mut unread);
             for id in ended {
                 slots.free(places[id.0]);
             }
         }
-        Plan { steps, stages, values, places }
+        Plan { steps, folded, stages, values, places }
     }
 
     /// The buffer of each block that holds a value which a reduction reads.
@@ -149,11 +155,12 @@ impl Pool {
     }
 }
 
-/// The input that the step may write its result over.
-fn overwritable(step: &Step) -> Option<ValueId> {
+/// The outputs, by number, that the step may write over an input.
+fn overwritable(step: &Step, folded: &[Folded]) -> Vec<(usize, ValueId)> {
     match (step.operation, &step.inputs[..]) {
-        (Operation::Add, &[a, b]) if a != b => Some(a),
-        _ => None,
+        (Operation::Add, &[a, b]) if a != b => vec![(0, a)],
+        (Operation::Folded(index), inputs) => folded[index].sums(inputs).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -185,9 +192,11 @@ fn lives(listing: &Listing, stages: &[Stage]) -> Vec<Life> {
                 life.last = index;
                 life.crosses |= born[input.0] != number;
             }
-            if let Output::Value(output) = step.output {
-                born[output.0] = number;
-                lives[output.0].last = index;
+            for output in &step.outputs {
+                if let Output::Value(output) = output {
+                    born[output.0] = number;
+                    lives[output.0].last = index;
+                }
             }
         }
         for reduction in &stage.reductions {
@@ -221,7 +230,7 @@ mod tests {
                     };
                     assert_eq!(found, Some(*input), "{step:?}");
                 }
-                let Output::Value(output) = step.output else { continue };
+                let Output::Value(output) = step.outputs[0] else { continue };
                 let (held, room) = match plan.places[output.0] {
                     Slot::Thread(index) => (&mut thread[index], slots.thread.buffers[index]),
                     Slot::Block(index) => (&mut block[index], slots.block.buffers[index]),
@@ -229,7 +238,9 @@ mod tests {
                 assert!(plan.values[output.0].len(images) <= room.elements);
                 assert!(
                     !step.inputs.iter().any(|input| Some(*input) == *held)
-                        || overwritable(step) == *held,
+                        || overwritable(step, &plan.folded)
+                            .iter()
+                            .any(|over| Some(over.1) == *held),
                     "{step:?} overwrites its input"
                 );
                 *held = Some(output);
@@ -258,7 +269,7 @@ mod tests {
             if below(5) == 0 {
                 let norm = crate::program::parameters::NormId(0);
                 let statistic = Statistic::Normalizer;
-                let reduction = Reduction { statistic, norm, value: sum };
+                let reduction = Reduction { statistic, norm, value: sum, parts_of: None };
                 listing.reductions.push((listing.steps.len(), reduction));
             }
         }

@@ -13,14 +13,14 @@ use super::ir::{Listing, Operation, Output, Reduction, Step, ValueId};
 impl Listing {
     /// The same program, whose stages make for themselves what is cheap to make again.
     pub(super) fn rematerialised(self) -> Listing {
-        let Listing { values, steps, reductions } = self;
+        let Listing { values, steps, folded, reductions } = self;
         let born = vec![0; values.len()];
         let mut copy = Rewriting {
             born,
             made_by: values.iter().map(|_| None).collect(),
             again: BTreeMap::new(),
             stage: 0,
-            listing: Listing { values, ..Listing::default() },
+            listing: Listing { values, folded, ..Listing::default() },
         };
         let mut reductions = reductions.into_iter().peekable();
         for (index, step) in steps.into_iter().enumerate() {
@@ -49,9 +49,11 @@ struct Rewriting {
 
 impl Rewriting {
     fn step(&mut self, mut step: Step) {
-        if let Output::Value(output) = step.output {
-            self.born[output.0] = self.stage;
-            self.made_by[output.0] = is_cheap(&step.operation).then(|| step.clone());
+        for output in &step.outputs {
+            if let Output::Value(output) = output {
+                self.born[output.0] = self.stage;
+                self.made_by[output.0] = is_cheap(&step.operation).then(|| step.clone());
+            }
         }
         self.read(&mut step);
         self.listing.steps.push(step);

@@ -72,11 +72,22 @@ impl<B: Backend> Run<'_, B> {
         plan.steps[steps].iter().try_for_each(|step| self.step(step))
     }
 
-    /// Computes a step's output, which is taken out of its place so that the inputs can be read.
+    /// Computes a step's outputs, which are taken out of their places so that the inputs can be
+    /// read.
     fn step(&mut self, step: &Step) -> Result<()> {
-        let mut output = self.place(step.output).take().expect(TAKEN);
+        if let Operation::Folded(index) = step.operation {
+            let take = |&output: &Output| self.place(output).take().expect(TAKEN);
+            let mut outputs: Vec<B::Buffer> = step.outputs.iter().map(take).collect();
+            let outcome = self.folded(&self.plan.folded[index], step, &mut outputs);
+            for (&output, buffer) in step.outputs.iter().zip(outputs) {
+                *self.place(output) = Some(buffer);
+            }
+            return outcome;
+        }
+        let place = step.outputs[0];
+        let mut output = self.place(place).take().expect(TAKEN);
         let outcome = self.compute(step, &mut output);
-        *self.place(step.output) = Some(output);
+        *self.place(place) = Some(output);
         outcome
     }
 
@@ -90,7 +101,7 @@ impl<B: Backend> Run<'_, B> {
         }
     }
 
-    fn read(&self, id: ValueId) -> &B::Buffer {
+    pub(super) fn read(&self, id: ValueId) -> &B::Buffer {
         let place = match self.plan.places[id.0] {
             Slot::Thread(index) => &self.worker.buffers[index],
             Slot::Block(index) => &self.group.blocks[self.block.index][index],
@@ -99,12 +110,12 @@ impl<B: Backend> Run<'_, B> {
     }
 
     /// The elements of a value in this block.
-    fn len(&self, id: ValueId) -> usize {
+    pub(super) fn len(&self, id: ValueId) -> usize {
         self.plan.values[id.0].len(self.block.images.len())
     }
 
     /// What a gradient's sum does with what is there: the first block of a group starts it.
-    fn sum(&self) -> Sum {
+    pub(super) fn sum(&self) -> Sum {
         if self.block.index == 0 { Sum::Store } else { Sum::Add }
     }
 
@@ -211,7 +222,7 @@ impl<B: Backend> Run<'_, B> {
                 };
                 on.dropout(&dropout, self.feed.clock(), len, input(0), output)
             }
-            Operation::Add if self.writes_over(step.inputs[0], step.output) => {
+            Operation::Add if self.writes_over(step.inputs[0], step.outputs[0]) => {
                 on.add_assign(len(), input(1), output)
             }
             Operation::Add => on.add(len(), input(0), input(1), output),
@@ -241,6 +252,7 @@ impl<B: Backend> Run<'_, B> {
                 on.pad2d_backward(&geometry, images, input(0), output)
             }
             Operation::Cast => on.cast(len(), input(0), output),
+            Operation::Folded(_) => unreachable!("it has outputs of its own"),
             Operation::Loss => self.loss(step, output),
         }
     }
@@ -300,7 +312,7 @@ impl<B: Backend> Run<'_, B> {
     }
 
     /// Whether the output of a step has the place of an input.
-    fn writes_over(&self, input: ValueId, output: Output) -> bool {
+    pub(super) fn writes_over(&self, input: ValueId, output: Output) -> bool {
         let place = |id: ValueId| self.plan.places[id.0];
         matches!(output, Output::Value(output) if place(output) == place(input))
     }

@@ -9,7 +9,6 @@ use super::ir::{Mode, Reduction, Statistic};
 use super::parameters::{self, NormId, Parameter, ParameterId};
 use super::plan::{Pool, Slots};
 use crate::recipe;
-use crate::schedule::Schedule;
 
 /// Elements of a group's loss: the sum of the images' losses and the number of correct answers.
 pub(super) const LOSS_SUMS: usize = 2;
@@ -49,6 +48,8 @@ pub(super) struct Trained<B: Backend> {
     pub(super) moments: Vec<B::Buffer>,
     /// The convolution that they are the filters of.
     pub(super) plan: Option<B::Conv2dPlan>,
+    /// In how many pieces the gradient over 1, 2 and more images is left; nothing for one piece.
+    pub(super) pieces: Vec<usize>,
 }
 
 /// A batch normalisation.
@@ -82,15 +83,26 @@ pub(super) struct Group<B: Backend> {
 impl<B: Backend> State<B> {
     /// Makes a statistic of a normalisation, out of the values of a batch's blocks, each with its
     /// number of images.
-    pub(super) fn reduce(
+    pub(super) fn reduce<'a>(
         &mut self,
         on: &B,
         reduction: &Reduction,
-        blocks: &[(&B::Buffer, usize)],
+        blocks: &[(&'a B::Buffer, usize)],
     ) -> Result<()> {
         let norm = &mut self.norms[reduction.norm.0];
+        let plan = reduction.parts_of.and_then(|filters| self.parameters[filters.0].plan.as_ref());
+        let parts = |&(buffer, images): &(&'a B::Buffer, usize)| {
+            let parts = plan.map(|plan| on.conv2d_parts(plan, images));
+            let count = parts.map_or(1, |parts| match reduction.statistic {
+                Statistic::Normalizer => parts.moments,
+                Statistic::Coefficients => parts.sums,
+            });
+            ops::Parts { count, buffer }
+        };
+        let parts: Vec<ops::Parts<'_, B>> = blocks.iter().map(parts).collect();
+        let images = blocks.iter().map(|(_, images)| images).sum();
         let parameters = &self.parameters[norm.parameters.0].values;
-        norm.combine(on, reduction.statistic, blocks, parameters)
+        norm.combine(on, reduction.statistic, (&parts, images), parameters)
     }
 
     /// Normalises by the running statistics from now on.
@@ -159,18 +171,26 @@ impl<B: Backend> Trained<B> {
             values: zeros()?,
             moments: (0..moments).map(|_| zeros()).collect::<Result<_>>()?,
             plan: plan.map(|(geometry, dtype)| on.conv2d_plan(geometry, dtype)).transpose()?,
+            pieces: Vec::new(),
         })
     }
 
-    /// How many numbers the groups have for the gradient, in pieces: none if it comes from a
-    /// reduction.
-    pub(super) fn gradient_len(&self, on: &B, schedule: &Schedule) -> Option<usize> {
-        let pieces = |plan| {
-            let counts = (1..=schedule.block).map(|images| on.conv2d_gradient_pieces(plan, images));
-            counts.max().unwrap_or(1)
-        };
-        let plan = self.plan.as_ref().filter(|_| schedule.has_single_blocks());
-        self.norm.is_none().then_some(self.len * plan.map_or(1, pieces))
+    /// In how many pieces a convolution leaves the gradients of its filters, and of its bias, for
+    /// each number of images up to `most`.
+    pub(super) fn pieces(&self, on: &B, most: usize) -> Vec<usize> {
+        let of = |plan| (1..=most).map(|images| on.conv2d_gradient_pieces(plan, images)).collect();
+        self.plan.as_ref().map_or(Vec::new(), of)
+    }
+
+    /// How many numbers the groups have for the gradient: none if it comes from a reduction.
+    pub(super) fn gradient_len(&self) -> Option<usize> {
+        let pieces = self.pieces.iter().copied().max().unwrap_or(1);
+        self.norm.is_none().then_some(self.len * pieces)
+    }
+
+    /// In how many pieces a group leaves the gradient over so many images.
+    pub(super) fn pieces_of(&self, images: usize) -> usize {
+        self.pieces.get(images - 1).copied().unwrap_or(1)
     }
 }
 
@@ -204,22 +224,17 @@ impl<B: Backend> Norm<B> {
         &mut self,
         on: &B,
         statistic: Statistic,
-        blocks: &[(&B::Buffer, usize)],
+        (parts, images): (&[ops::Parts<'_, B>], usize),
         parameters: &B::Buffer,
     ) -> Result<()> {
         let Norm { constants, pixels, running, normalizer, coefficients, gradients, .. } = self;
-        let rows = |images: usize| images * *pixels;
         match statistic {
             Statistic::Normalizer => {
-                let moments = |&(buffer, images)| ops::Moments { rows: rows(images), buffer };
-                let moments: Vec<ops::Moments<'_, B>> = blocks.iter().map(moments).collect();
-                on.batch_norm_normalizer(constants, &moments, parameters, running, normalizer)
+                on.batch_norm_normalizer(constants, parts, parameters, running, normalizer)
             }
             Statistic::Coefficients => {
-                let count = rows(blocks.iter().map(|(_, images)| images).sum());
-                let rows = ops::Rows { count, channels: constants.channels };
-                let sums: Vec<&B::Buffer> = blocks.iter().map(|(buffer, _)| *buffer).collect();
-                on.batch_norm_coefficients(rows, &sums, normalizer, gradients, coefficients)
+                let rows = ops::Rows { count: images * *pixels, channels: constants.channels };
+                on.batch_norm_coefficients(rows, parts, normalizer, gradients, coefficients)
             }
         }
     }

@@ -9,17 +9,19 @@ mod fiber;
 mod global_shadow;
 mod hash;
 mod order;
+mod repeat;
 mod shadow;
 mod sync;
 mod worker;
 
 pub(crate) use cooperative::GridBarrier;
+pub(crate) use repeat::run;
 pub(crate) use sync::{API, Api};
 pub(crate) use worker::{Block, MAX_THREADS, Thread};
 
 use crate::emulator::emulator;
 use crate::module::Function;
-use crate::options::Options;
+use crate::options::{Options, Order};
 use crate::records::Counters;
 use crate::status::Status;
 use count::Counts;
@@ -103,7 +105,7 @@ fn options() -> &'static Options {
 }
 
 /// Executes all blocks. Ends early with the first failure.
-pub(crate) fn run(grid: &Grid) -> Result<Counters, Failure> {
+fn run_once(grid: &Grid, order: Order) -> Result<Counters, Failure> {
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let outcome: Mutex<(Counts, Option<Failure>)> = Mutex::default();
@@ -119,9 +121,9 @@ pub(crate) fn run(grid: &Grid) -> Result<Counters, Failure> {
                 if !begun {
                     begun = true;
                     // SAFETY: the pointer is this CPU thread's worker and no block runs.
-                    unsafe { (*worker).begin_grid(grid) };
+                    unsafe { (*worker).begin_grid(grid, order) };
                 }
-                run_block(worker, grid.block_index(block))?;
+                run_block(worker, grid.block_index(repeat::block_at(order, block, blocks)))?;
                 if let Some(barrier) = &grid.barrier {
                     barrier.leave();
                 }

@@ -178,13 +178,14 @@ impl Worker {
             _signals: SignalStack::new()?,
             spins: 0,
             started: Instant::now(),
-            order: options.thread_order,
+            order: Order::Ascending,
             random: 1,
         }))
     }
 
-    /// Lays out the threads of the grid's blocks.
-    pub(crate) fn begin_grid(&mut self, grid: &Grid) {
+    /// Lays out the threads of the grid's blocks, which go on in that order.
+    pub(crate) fn begin_grid(&mut self, grid: &Grid, order: Order) {
+        self.order = order;
         self.grid = grid;
         self.block.dimensions = grid.block;
         self.block.grid = grid.grid;

@@ -24,9 +24,9 @@ pub(crate) fn run(_: &Arguments) -> CommandResult {
     for gpu in &gpus {
         line("GPU", &found(gpu, describe));
     }
-    line("NVRTC", &found(&nvrtc, |version| format!("of CUDA {version}")));
-    let folder = cache.map(|folder| folder.display().to_string());
-    line("kernels in", &folder.unwrap_or("no place is known: set XDG_CACHE_HOME".to_owned()));
+    line("NVRTC", &found(&nvrtc, |it| format!("of CUDA {}, {}", it.version, it.library)));
+    let kernels = cache.map(|it| format!("{}: {it}", it.folder.display()));
+    line("kernels in", &kernels.unwrap_or("no place is known: set XDG_CACHE_HOME".to_owned()));
     let can_use_gpu = nvrtc.is_ok() && gpus.iter().any(Result::is_ok);
     say!(
         "\n{}",

@@ -90,7 +90,12 @@ pub(crate) fn train_and_measure(
     let trained = match devices.train(graph, recipe, dataset, training) {
         Ok(trained) => trained,
         Err(TrainError::Cancelled) => return Outcome::Stopped,
-        Err(refused) => return Outcome::Failed(failure(&refused), refused.to_string()),
+        Err(refused) => {
+            return match broken(devices, &refused) {
+                Some(reason) => Outcome::Broken(reason),
+                None => Outcome::Failed(failure(&refused), refused.to_string()),
+            };
+        }
     };
     let accuracies: Vec<f64> =
         trained.epochs.iter().filter_map(|epoch| epoch.validation_accuracy).collect();
@@ -100,6 +105,22 @@ pub(crate) fn train_and_measure(
         weights: Some(trained.weights.to_safetensors()),
         device: Some(devices.name()),
     })
+}
+
+/// Why no other child could be trained either, if that is so.
+fn broken(devices: &Devices, error: &TrainError) -> Option<String> {
+    use nasrl_tensor::Error;
+    if let TrainError::Tensor(
+        error @ (Error::NoNvrtc { .. } | Error::Compile { .. } | Error::Kernel { .. }),
+    ) = error
+    {
+        return Some(error.to_string());
+    }
+    let lost = devices.first_lost()?;
+    Some(format!(
+        "{lost} was lost: {error}; if it happens again, CUDA_LAUNCH_BLOCKING=1 makes the error name \
+         the kernel, and --device cpu does without it"
+    ))
 }
 
 /// What the failure of a child is called.

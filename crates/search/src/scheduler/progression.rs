@@ -254,6 +254,9 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
         match outcome {
             // Only a search that is about to end stops its trials.
             Outcome::Stopped => Ok(()),
+            Outcome::Broken(reason) => {
+                Err(SearchError::Evaluator { trial: proposed.trial, reason })
+            }
             Outcome::Failed(failure, reason) => {
                 let trial = Trial { epochs, ..failed(proposed, failure, reason, clock) };
                 self.finish(trial, None)

@@ -1,7 +1,7 @@
 use super::columns::Columns;
 use super::fused::{with_activation, with_gradient};
 use super::{Buffer, Cpu, with_float};
-use crate::ops::{Activation, BatchNorm, BatchNormBackend, Moments, Rows, Upstream};
+use crate::ops::{Activation, BatchNorm, BatchNormBackend, Parts, Rows, Upstream};
 use crate::{Float, Result};
 
 impl BatchNormBackend for Cpu {
@@ -12,12 +12,12 @@ impl BatchNormBackend for Cpu {
             let x = x.slice::<T>();
             self.map_blocks(rows.count, columns.block(), |block| {
                 let x = &x[block.start * channels..block.end * channels];
-                (block.len(), block_moments(channels, &columns, x))
+                block_moments(channels, &columns, x)
             })
         });
-        let combined =
-            Combined::of(channels, blocks.iter().map(|(rows, moments)| (*rows, &moments[..])));
-        let [means, squares] = rows_mut(moments, channels);
+        let combined = Combined::of(channels, blocks.iter().map(|moments| &moments[..]));
+        let [counts, means, squares] = rows_mut(moments, channels);
+        counts.fill(rows.count as f32);
         for c in 0..channels {
             means[c] = combined.means[c] as f32;
             squares[c] = combined.squares[c] as f32;
@@ -28,14 +28,14 @@ impl BatchNormBackend for Cpu {
     fn batch_norm_normalizer(
         &self,
         norm: &BatchNorm,
-        blocks: &[Moments<'_, Self>],
+        blocks: &[Parts<'_, Self>],
         parameters: &Buffer,
         running: &mut Buffer,
         normalizer: &mut Buffer,
     ) -> Result<()> {
         let channels = norm.channels;
-        let blocks = blocks.iter().map(|block| (block.rows, block.buffer.slice::<f32>()));
-        let combined = Combined::of(channels, blocks);
+        let parts = blocks.iter().flat_map(|block| parts(block, 3 * channels));
+        let combined = Combined::of(channels, parts);
         let [running_means, running_variances] = rows_mut(running, channels);
         let mut write = Normalizer::new(norm, parameters, normalizer);
         let average = |running: &mut f32, batch: f64| {
@@ -43,7 +43,7 @@ impl BatchNormBackend for Cpu {
             *running = (momentum * f64::from(*running) + (1.0 - momentum) * batch) as f32;
         };
         for c in 0..channels {
-            let (mean, variance) = (combined.means[c], combined.squares[c] / combined.rows);
+            let (mean, variance) = (combined.means[c], combined.squares[c] / combined.rows[c]);
             average(&mut running_means[c], mean);
             average(&mut running_variances[c], variance);
             write.channel(c, mean, variance);
@@ -120,7 +120,7 @@ impl BatchNormBackend for Cpu {
     fn batch_norm_coefficients(
         &self,
         rows: Rows,
-        sums: &[&Buffer],
+        sums: &[Parts<'_, Self>],
         normalizer: &Buffer,
         gradients: &mut Buffer,
         coefficients: &mut Buffer,
@@ -133,7 +133,8 @@ impl BatchNormBackend for Cpu {
         to_shift.copy_from_slice(shift);
         for c in 0..channels {
             let [s1, s2] = [0, channels].map(|row| {
-                sums.iter().map(|sums| f64::from(sums.slice::<f32>()[row + c])).sum::<f64>()
+                let parts = sums.iter().flat_map(|block| parts(block, 2 * channels));
+                parts.map(|sums| f64::from(sums[row + c])).sum::<f64>()
             });
             let (r, scale) = (f64::from(inverse[c]), f64::from(scale[c]));
             dgamma[c] = (s2 * r) as f32;
@@ -174,25 +175,29 @@ impl BatchNormBackend for Cpu {
 
 /// Means and sums of squared deviations of all rows seen so far.
 struct Combined {
-    rows: f64,
+    rows: Vec<f64>,
     means: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Combined {
-    fn of<'a>(channels: usize, blocks: impl Iterator<Item = (usize, &'a [f32])>) -> Self {
+    /// Of `[3, c]` moments each, in their order; those of no rows have no part in it.
+    fn of<'a>(channels: usize, moments: impl Iterator<Item = &'a [f32]>) -> Self {
         let zeros = vec![0.0; channels];
-        let mut all = Combined { rows: 0.0, means: zeros.clone(), squares: zeros };
-        for (rows, moments) in blocks {
-            let rows = rows as f64;
-            let together = all.rows + rows;
+        let mut all = Combined { rows: zeros.clone(), means: zeros.clone(), squares: zeros };
+        for moments in moments {
             for c in 0..channels {
-                let delta = f64::from(moments[c]) - all.means[c];
+                let row = |row: usize| f64::from(moments[row * channels + c]);
+                let [rows, mean, squares] = [0, 1, 2].map(row);
+                if rows == 0.0 {
+                    continue;
+                }
+                let together = all.rows[c] + rows;
+                let delta = mean - all.means[c];
                 all.means[c] += delta * rows / together;
-                all.squares[c] +=
-                    f64::from(moments[channels + c]) + delta * delta * all.rows * rows / together;
+                all.squares[c] += squares + delta * delta * all.rows[c] * rows / together;
+                all.rows[c] = together;
             }
-            all.rows = together;
         }
         all
     }
@@ -228,8 +233,9 @@ impl<'a> Normalizer<'a> {
 /// Mean and sum of squared deviations of each channel, in two passes over a block that stays in
 /// the cache: no difference of large sums.
 fn block_moments<T: Float>(channels: usize, columns: &Columns, x: &[T]) -> Vec<f32> {
-    let mut moments = vec![0.0; 2 * channels];
-    let (means, squares) = moments.split_at_mut(channels);
+    let mut moments = vec![(x.len() / channels) as f32; channels];
+    moments.resize(3 * channels, 0.0);
+    let (means, squares) = moments[channels..].split_at_mut(channels);
     columns.sum(x.len(), [&mut *means], |first, [sums]| {
         for (sum, x) in sums.iter_mut().zip(&x[first..]) {
             *sum += x.to_f32();
@@ -292,6 +298,11 @@ fn input_gradient<T: Float>(
         let g = gradient(x * scale + shift, dy.to_f32());
         *dx = T::from_f32(scale * g + (b * x + c));
     }
+}
+
+/// The parts of a block, of `len` values each.
+fn parts<'a>(block: &Parts<'a, Cpu>, len: usize) -> impl Iterator<Item = &'a [f32]> {
+    block.buffer.slice::<f32>().chunks_exact(len).take(block.count)
 }
 
 /// The first `K` rows of a matrix of channels.

@@ -7,7 +7,7 @@ use super::launch::Grid;
 use super::module::kernels;
 use super::stream::Scratch;
 use super::{Buffer, Cuda};
-use crate::ops::{Activation, BatchNorm, BatchNormBackend, Moments, Rows, Sum, Upstream};
+use crate::ops::{Activation, BatchNorm, BatchNormBackend, Parts, Rows, Sum, Upstream};
 use crate::{DType, Result};
 
 kernels! { nasrl_kernels::BATCH_NORM {
@@ -31,8 +31,8 @@ kernels! { nasrl_kernels::BATCH_NORM {
 #[repr(C)]
 struct Norm {
     channels: u64,
-    rows_before: u64,
-    rows: u64,
+    parts: u32,
+    folded: u32,
     epsilon: f32,
     momentum: f32,
 }
@@ -59,8 +59,8 @@ struct BackwardSlices {
 struct Coefficients {
     channels: u64,
     rows: u64,
+    parts: u32,
     folded: u32,
-    reserved: u32,
 }
 
 impl BatchNormBackend for Cuda {
@@ -70,32 +70,32 @@ impl BatchNormBackend for Cuda {
         let mut partial = self.scratch(DType::F32, len)?;
         let arguments = [x.read(rows.elements()), partial.write(len)];
         self.launch(&MOMENTS_SLICES, slices.grid(), arguments, slices)?;
-        let arguments = [partial.read(len), moments.write(2 * rows.channels)];
+        let arguments = [partial.read(len), moments.write(3 * rows.channels)];
         self.launch(&MOMENTS_TOTAL, each_channel(rows.channels), arguments, slices)
     }
 
     fn batch_norm_normalizer(
         &self,
         norm: &BatchNorm,
-        blocks: &[Moments<'_, Self>],
+        blocks: &[Parts<'_, Self>],
         parameters: &Buffer,
         running: &mut Buffer,
         normalizer: &mut Buffer,
     ) -> Result<()> {
         let channels = norm.channels;
         let Some((last, earlier)) = blocks.split_last() else { return Ok(()) };
-        let grid = each_channel(channels);
-        let mut state = State::new(self, channels, earlier.len())?;
+        let grid = each_32_channels(channels);
+        let mut state = State::new(self, 3 * channels, earlier.len())?;
         let mut geometry = Norm::of(norm);
         for block in earlier {
-            geometry.rows = block.rows as u64;
-            let arguments = [block.buffer.read(2 * channels), state.write()];
+            geometry.parts = block.count as u32;
+            let arguments = [block.buffer.read(3 * block.count * channels), state.write()];
             self.launch(&FOLD_MOMENTS, grid, arguments, geometry)?;
-            geometry.rows_before += geometry.rows;
+            geometry.folded = 1;
         }
-        geometry.rows = last.rows as u64;
+        geometry.parts = last.count as u32;
         let arguments = [
-            last.buffer.read(2 * channels),
+            last.buffer.read(3 * last.count * channels),
             state.read(self),
             parameters.read(2 * channels),
             running.write(2 * channels),
@@ -159,23 +159,27 @@ impl BatchNormBackend for Cuda {
     fn batch_norm_coefficients(
         &self,
         rows: Rows,
-        sums: &[&Buffer],
+        sums: &[Parts<'_, Self>],
         normalizer: &Buffer,
         gradients: &mut Buffer,
         coefficients: &mut Buffer,
     ) -> Result<()> {
         let channels = rows.channels;
         let Some((last, earlier)) = sums.split_last() else { return Ok(()) };
-        let grid = each_channel(channels);
-        let mut state = State::new(self, channels, earlier.len())?;
-        let (channels_, rows) = (channels as u64, rows.count as u64);
-        let mut geometry = Coefficients { channels: channels_, rows, folded: 0, reserved: 0 };
-        for sums in earlier {
-            self.launch(&FOLD_SUMS, grid, [sums.read(2 * channels), state.write()], geometry)?;
+        let grid = each_32_channels(channels);
+        let mut state = State::new(self, 2 * channels, earlier.len())?;
+        let Rows { count, channels: width } = rows;
+        let mut geometry =
+            Coefficients { channels: width as u64, rows: count as u64, parts: 0, folded: 0 };
+        for block in earlier {
+            geometry.parts = block.count as u32;
+            let arguments = [block.buffer.read(2 * block.count * channels), state.write()];
+            self.launch(&FOLD_SUMS, grid, arguments, geometry)?;
             geometry.folded = 1;
         }
+        geometry.parts = last.count as u32;
         let arguments = [
-            last.read(2 * channels),
+            last.buffer.read(2 * last.count * channels),
             state.read(self),
             normalizer.read(4 * channels),
             gradients.write(2 * channels),
@@ -206,7 +210,7 @@ impl BatchNormBackend for Cuda {
 impl Norm {
     fn of(norm: &BatchNorm) -> Self {
         let BatchNorm { channels, epsilon, momentum, .. } = *norm;
-        Norm { channels: channels as u64, rows_before: 0, rows: 0, epsilon, momentum }
+        Norm { channels: channels as u64, parts: 0, folded: 0, epsilon, momentum }
     }
 }
 
@@ -221,16 +225,21 @@ fn each_channel(channels: usize) -> Grid {
     Grid::over(channels, 256)
 }
 
-/// What the blocks before the last one come to, `[2, c]` of f64; nothing if there are none.
+/// Blocks of 32 channels.
+fn each_32_channels(channels: usize) -> Grid {
+    Grid::over(channels, 32)
+}
+
+/// What the blocks before the last one come to, so many f64; nothing if there are none.
 struct State {
     len: usize,
     buffer: Option<Scratch>,
 }
 
 impl State {
-    fn new(on: &Cuda, channels: usize, earlier: usize) -> Result<Self> {
+    fn new(on: &Cuda, values: usize, earlier: usize) -> Result<Self> {
         // A number of 64 bits is two words: no tensor is of f64.
-        let len = 2 * 2 * channels;
+        let len = 2 * values;
         let buffer = match earlier {
             0 => None,
             _ => Some(on.scratch(DType::U32, len)?),

@@ -52,9 +52,10 @@ mod softmax;
 mod stream;
 mod survey;
 mod ticket;
+mod wheel;
 
-use std::fmt;
 use std::sync::Arc;
+use std::{env, fmt};
 
 use cudarc::driver::CudaContext;
 use cudarc::driver::sys::CUstream;
@@ -67,7 +68,7 @@ pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 pub use launch::Grid;
 pub use recording::Recording;
-pub use survey::{Gpu, Survey};
+pub use survey::{FoundNvrtc, Gpu, KernelsOnDisk, Survey};
 
 use crate::error::MemoryState;
 use crate::{DType, Error, Result};
@@ -124,13 +125,18 @@ pub enum Launches {
 }
 
 impl Cuda {
-    /// A stream of its own on a GPU, counted from 0.
+    /// A stream of its own on a GPU, counted from 0. Launches are awaited where the environment
+    /// variable `CUDA_LAUNCH_BLOCKING`, which is CUDA's own, is 1.
     ///
     /// # Errors
     /// [`Error::NoDriver`], [`Error::DriverTooOld`], [`Error::NoDevice`],
     /// [`Error::UnsupportedDevice`], or [`Error::Cuda`] if the GPU cannot be used.
     pub fn new(ordinal: usize) -> Result<Self> {
-        Self::with_options(&CudaOptions { ordinal, ..CudaOptions::default() })
+        let launches = match env::var_os("CUDA_LAUNCH_BLOCKING") {
+            Some(value) if value == "1" => Launches::Awaited,
+            _ => Launches::Queued,
+        };
+        Self::with_options(&CudaOptions { ordinal, launches, cache: KernelCache::User })
     }
 
     /// A stream of its own on a GPU.

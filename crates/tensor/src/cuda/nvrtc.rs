@@ -10,6 +10,7 @@ use std::ptr;
 use libloading::Library;
 use nasrl_kernels::Source;
 
+use super::wheel;
 use crate::error::CudaVersion;
 use crate::{Error, Result};
 
@@ -29,6 +30,8 @@ type Status = c_int;
 /// A loaded library and the functions of it that are used.
 pub(super) struct Nvrtc {
     pub(super) version: CudaVersion,
+    /// What it was opened as.
+    pub(super) name: String,
     create: unsafe extern "C" fn(
         *mut Program,
         *const c_char,
@@ -52,10 +55,11 @@ struct Text {
 }
 
 impl Nvrtc {
-    /// The library that `NASRL_NVRTC` names, or else the first that the dynamic linker finds.
+    /// The library that `NASRL_NVRTC` names, or else the first that the dynamic linker finds, or
+    /// else the first in the packages of a Python.
     ///
     /// # Errors
-    /// [`Error::NoNvrtc`] with what was tried.
+    /// [`Error::NoNvrtc`] with what was tried, in this order.
     pub(super) fn load() -> Result<Self> {
         let mut tried = Vec::new();
         let mut attempt = |name: &str, libraries: Vec<Library>| {
@@ -64,9 +68,17 @@ impl Nvrtc {
         };
         let found = match env::var(VARIABLE) {
             Ok(name) => attempt(&name, parts(Path::new(&name))),
-            Err(_) => NAMES.iter().find_map(|name| attempt(name, Vec::new())),
+            Err(_) => NAMES
+                .iter()
+                .find_map(|name| attempt(name, Vec::new()))
+                .or_else(|| of_wheels(&mut attempt)),
         };
-        found.ok_or(Error::NoNvrtc { tried })
+        found.ok_or_else(|| {
+            if env::var_os(VARIABLE).is_none() {
+                tried.extend(without_wheel());
+            }
+            Error::NoNvrtc { tried }
+        })
     }
 
     fn open(name: &str, mut libraries: Vec<Library>) -> Result<Self, libloading::Error> {
@@ -81,6 +93,7 @@ impl Nvrtc {
             version(&mut major, &mut minor);
             let nvrtc = Nvrtc {
                 version: CudaVersion(1000 * major + 10 * minor),
+                name: name.to_owned(),
                 create: *library.get("nvrtcCreateProgram")?,
                 compile: *library.get("nvrtcCompileProgram")?,
                 destroy: *library.get("nvrtcDestroyProgram")?,
@@ -176,6 +189,20 @@ impl Text {
             }
         }
     }
+}
+
+/// The first of the libraries in the packages of a Python that can be opened.
+fn of_wheels(attempt: &mut impl FnMut(&str, Vec<Library>) -> Option<Nvrtc>) -> Option<Nvrtc> {
+    let folders = wheel::package_folders(|name| env::var_os(name));
+    let libraries = folders.iter().flat_map(|folder| wheel::libraries(folder));
+    libraries.into_iter().find_map(|path| attempt(&path.to_string_lossy(), parts(&path)))
+}
+
+/// Where a library would have been looked for had there been one, in words.
+fn without_wheel() -> Vec<String> {
+    let folders = wheel::package_folders(|name| env::var_os(name)).into_iter();
+    let empty = folders.filter(|folder| wheel::libraries(folder).is_empty());
+    empty.map(|folder| format!("{}: no nvidia/*/lib/libnvrtc.so", folder.display())).collect()
 }
 
 /// What the dynamic linker says, or failing that what it was asked.

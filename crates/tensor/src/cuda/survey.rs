@@ -1,6 +1,7 @@
 //! What of CUDA a machine has.
 
 use std::path::PathBuf;
+use std::{fmt, fs};
 
 use super::cache::KernelCache;
 use super::driver::During;
@@ -16,10 +17,30 @@ pub struct Survey {
     pub driver: Result<CudaVersion>,
     /// Each GPU that the driver shows, or why it cannot be used.
     pub gpus: Vec<Result<Gpu>>,
-    /// The version of the compiler of kernels.
-    pub nvrtc: Result<CudaVersion>,
-    /// The folder of compiled kernels; `None` where no place is known for it.
-    pub cache: Option<PathBuf>,
+    /// The compiler of kernels.
+    pub nvrtc: Result<FoundNvrtc>,
+    /// The kernels that were compiled before; `None` where no place is known for them.
+    pub cache: Option<KernelsOnDisk>,
+}
+
+/// A library of NVRTC that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundNvrtc {
+    /// Its version.
+    pub version: CudaVersion,
+    /// What it was opened as: a path, or a name that the dynamic linker knew.
+    pub library: String,
+}
+
+/// Compiled kernels in the user's cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelsOnDisk {
+    /// Their folder, which need not exist.
+    pub folder: PathBuf,
+    /// How many files there are.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// A GPU that can be used.
@@ -42,8 +63,25 @@ impl Survey {
             Ok(count) => (0..count).map(Gpu::look).collect(),
             Err(error) => vec![Err(error)],
         };
-        let nvrtc = Nvrtc::load().map(|nvrtc| nvrtc.version);
-        Survey { driver, gpus, nvrtc, cache: KernelCache::User.folder() }
+        let nvrtc = Nvrtc::load()
+            .map(|nvrtc| FoundNvrtc { version: nvrtc.version, library: nvrtc.name.clone() });
+        Survey { driver, gpus, nvrtc, cache: KernelCache::User.folder().map(KernelsOnDisk::of) }
+    }
+}
+
+impl KernelsOnDisk {
+    fn of(folder: PathBuf) -> Self {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let sizes: Vec<u64> =
+            entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
+        KernelsOnDisk { folder, files: sizes.len(), bytes: sizes.iter().sum() }
+    }
+}
+
+impl fmt::Display for KernelsOnDisk {
+    /// Without the folder.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files, {} KiB", self.files, self.bytes.div_ceil(1 << 10))
     }
 }
 

@@ -26,12 +26,13 @@ pub struct BatchNorm {
     pub activation: Option<Activation>,
 }
 
-/// The moments of a block of rows, for [`BatchNormBackend::batch_norm_normalizer`].
+/// Statistics of a block of rows, of its moments or of sums over it, as one or several parts of the
+/// block have them.
 #[derive(Debug)]
-pub struct Moments<'a, B: Memory> {
-    /// How many rows the block has, at least 1.
-    pub rows: usize,
-    /// `[2, c]`: the means, then the sums of squared deviations from them.
+pub struct Parts<'a, B: Memory> {
+    /// How many parts there are, at least 1; some may have no rows.
+    pub count: usize,
+    /// `[count, 3, c]` moments or `[count, 2, c]` sums, in the order in which they are combined.
     pub buffer: &'a B::Buffer,
 }
 
@@ -58,13 +59,13 @@ pub struct Upstream<'a, B: Memory> {
 /// ```text
 /// parameters   [2, c]  gamma, beta; their gradients likewise
 /// running      [2, c]  mean, variance
-/// moments      [2, c]  mean, sum of squared deviations of a block
+/// moments      [3, c]  rows, mean, sum of squared deviations of a part of a block
 /// normalizer   [4, c]  scale, shift, mean, 1 / sqrt(variance + epsilon)
-/// sums         [2, c]  S1 = sum g, S2 = sum g (x - mean) of a block
+/// sums         [2, c]  S1 = sum g, S2 = sum g (x - mean) of a part of a block
 /// coefficients [4, c]  scale, shift, B, C of dx = scale g + B x + C
 /// ```
 pub trait BatchNormBackend: Memory {
-    /// The moments of a block of rows, of the values as they are stored.
+    /// The moments of a block of at least one row, of the values as they are stored, in one part.
     fn batch_norm_moments(
         &self,
         rows: Rows,
@@ -72,13 +73,13 @@ pub trait BatchNormBackend: Memory {
         moments: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// The normalizer of a batch, from the moments of its blocks combined in order (Chan, Golub
-    /// and LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample
-    /// variances"), and the batch's part in the running statistics.
+    /// The normalizer of a batch, from the moments of its blocks combined in an order that their
+    /// numbers alone decide (Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise
+    /// algorithm for computing sample variances"), and the batch's part in the running statistics.
     fn batch_norm_normalizer(
         &self,
         norm: &BatchNorm,
-        blocks: &[Moments<'_, Self>],
+        blocks: &[Parts<'_, Self>],
         parameters: &Self::Buffer,
         running: &mut Self::Buffer,
         normalizer: &mut Self::Buffer,
@@ -103,7 +104,7 @@ pub trait BatchNormBackend: Memory {
         y: &mut Self::Buffer,
     ) -> Result<()>;
 
-    /// The sums of a block of rows.
+    /// The sums of a block of rows, in one part.
     fn batch_norm_backward_sums(
         &self,
         rows: Rows,
@@ -114,12 +115,12 @@ pub trait BatchNormBackend: Memory {
 
     /// The gradients of the parameters, `dgamma = S2 r` and `dbeta = S1`, and the coefficients of
     /// the input's, `B = -scale r^2 S2 / rows` and `C = -scale S1 / rows - B mean`, from the sums
-    /// of the blocks added up in order; `r` is `1 / sqrt(variance + epsilon)` and `rows` those of
+    /// of the blocks, added up in an order as above; `r` is `1 / sqrt(variance + epsilon)` and `rows` those of
     /// the batch.
     fn batch_norm_coefficients(
         &self,
         rows: Rows,
-        sums: &[&Self::Buffer],
+        sums: &[Parts<'_, Self>],
         normalizer: &Self::Buffer,
         gradients: &mut Self::Buffer,
         coefficients: &mut Self::Buffer,
@@ -155,9 +156,9 @@ pub fn batch_norm<B: BatchNormBackend>(
     per_channel(OP, parameters, 2, rows)?;
     per_channel(OP, running, 2, rows)?;
     let on = x.backend();
-    let mut moments = on.zeros(DType::F32, 2 * rows.channels)?;
+    let mut moments = on.zeros(DType::F32, 3 * rows.channels)?;
     on.batch_norm_moments(rows, x.buffer(), &mut moments)?;
-    let blocks = [Moments { rows: rows.count, buffer: &moments }];
+    let blocks = [Parts { count: 1, buffer: &moments }];
     let mut normalizer = Tensor::zeros(on, DType::F32, [4, rows.channels])?;
     let (running, into) = (running.buffer_mut()?, normalizer.buffer_mut()?);
     on.batch_norm_normalizer(norm, &blocks, parameters.buffer(), running, into)?;
@@ -212,7 +213,8 @@ pub fn batch_norm_backward<B: BatchNormBackend>(
     let mut gradients = Tensor::zeros(on, DType::F32, [2, rows.channels])?;
     let mut coefficients = on.zeros(DType::F32, 4 * rows.channels)?;
     let into = gradients.buffer_mut()?;
-    on.batch_norm_coefficients(rows, &[&sums], normalizer.buffer(), into, &mut coefficients)?;
+    let sums = [Parts { count: 1, buffer: &sums }];
+    on.batch_norm_coefficients(rows, &sums, normalizer.buffer(), into, &mut coefficients)?;
     let mut dx = Tensor::zeros(on, x.dtype(), x.shape())?;
     on.batch_norm_backward_apply(rows, &upstream, &coefficients, dx.buffer_mut()?)?;
     Ok((dx, gradients))

@@ -39,7 +39,7 @@ pub use augment::{
     MAX_IMAGE_CHANNELS, Normalisation, augment,
 };
 pub use batch_norm::{
-    BatchNorm, BatchNormBackend, Moments, Upstream, batch_norm, batch_norm_backward,
+    BatchNorm, BatchNormBackend, Parts, Upstream, batch_norm, batch_norm_backward,
     batch_norm_inference,
 };
 pub use bernoulli::{BernoulliBackend, bernoulli_backward, bernoulli_sample, bernoulli_score};
@@ -54,8 +54,11 @@ pub use classifier::{
 };
 pub use clip::{ClipBackend, clip_global_norm};
 pub use concat::{ChannelRange, ConcatBackend, CopyChannels, concat, concat_backward};
+pub(crate) use conv2d::InSteps;
 pub use conv2d::{
-    Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, conv2d, conv2d_dgrad, conv2d_wgrad,
+    Connection, Conv2d, Conv2dBackend, Conv2dFusion, Conv2dMemory, Conv2dParts, Epilogue,
+    FilterGradients, FusedConv2dBackend, GradientForm, Normalised, Output, OutputGradient,
+    Producer, Segment, SegmentMut, Sums, Through, conv2d, conv2d_dgrad, conv2d_wgrad,
 };
 pub use cross_entropy::{
     CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, cross_entropy,

@@ -27,15 +27,16 @@ impl Depthwise {
     /// Bytes that the three passes hold, and of scratch that one takes.
     pub(super) fn memory(&self) -> Conv2dMemory {
         let plan = size_of::<f32>() * self.geometry.filter_shape().count();
-        Conv2dMemory { plan, scratch: self.x.scratch(), pieces: 1 }
+        Conv2dMemory::undivided(plan, self.x.scratch())
     }
 
-    pub(super) fn load(&mut self, filters: &[f32]) {
+    /// Takes the filters' values, rounded to the plan's dtype.
+    pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {
         let c = self.geometry.channels;
         let taps = self.filters.len() / c;
         for (tap, row) in self.filters.chunks_exact_mut(c).enumerate() {
             for (channel, value) in row.iter_mut().enumerate() {
-                *value = filters[channel * taps + tap];
+                *value = T::from_f32(filters[channel * taps + tap]).to_f32();
             }
         }
     }

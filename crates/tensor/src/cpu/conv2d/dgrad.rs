@@ -102,12 +102,12 @@ impl Dgrad {
                 + phase.filters.bytes()
         };
         let plan = self.phases.iter().map(phase).sum();
-        Conv2dMemory { plan, scratch: self.dy.scratch(), pieces: 1 }
+        Conv2dMemory::undivided(plan, self.dy.scratch())
     }
 
-    pub(super) fn load(&mut self, filters: &[f32]) {
+    pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {
         for phase in &mut self.phases {
-            phase.filters.load(filters);
+            phase.filters.load::<T>(filters);
         }
     }
 

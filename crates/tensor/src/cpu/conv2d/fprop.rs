@@ -62,11 +62,11 @@ impl Fprop {
         let tables = size_of_val(&self.rows[..])
             + size_of_val(&self.places[..])
             + size_of_val(&self.runs[..]);
-        Conv2dMemory { plan: tables + self.filters.bytes(), scratch: self.x.scratch(), pieces: 1 }
+        Conv2dMemory::undivided(tables + self.filters.bytes(), self.x.scratch())
     }
 
-    pub(super) fn load(&mut self, filters: &[f32]) {
-        self.filters.load(filters);
+    pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {
+        self.filters.load::<T>(filters);
     }
 
     /// One image.

@@ -8,6 +8,7 @@ mod border;
 mod depthwise;
 mod dgrad;
 mod fprop;
+mod fused;
 mod output;
 mod pack;
 mod wgrad;
@@ -28,6 +29,7 @@ const WGRAD_BLOCK: usize = 16;
 /// A convolution that is ready to run on a CPU: tables of offsets and packed filters.
 pub struct Conv2dPlan {
     geometry: Conv2d,
+    dtype: DType,
     engine: Engine,
     kernels: Kernels,
 }
@@ -62,11 +64,9 @@ impl Conv2dBackend for Cpu {
         match self.conv2d_tables(geometry, dtype).kernels {
             Kernels::Full(full) => {
                 let passes = [full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()];
-                Conv2dMemory {
-                    plan: passes.iter().map(|pass| pass.plan).sum(),
-                    scratch: passes.iter().map(|pass| pass.scratch).max().unwrap_or(0),
-                    pieces: 1,
-                }
+                let plan = passes.iter().map(|pass| pass.plan).sum();
+                let scratch = passes.iter().map(|pass| pass.scratch).max().unwrap_or(0);
+                Conv2dMemory::undivided(plan, scratch)
             }
             Kernels::Depthwise(depthwise) => depthwise.memory(),
         }
@@ -74,13 +74,13 @@ impl Conv2dBackend for Cpu {
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
         let filters = &filters.slice::<f32>()[..plan.geometry.filter_shape().count()];
-        match &mut plan.kernels {
+        with_float!("conv2d_load", plan, T => match &mut plan.kernels {
             Kernels::Full(full) => {
-                full.fprop.load(filters);
-                full.dgrad.load(filters);
+                full.fprop.load::<T>(filters);
+                full.dgrad.load::<T>(filters);
             }
-            Kernels::Depthwise(depthwise) => depthwise.load(filters),
-        }
+            Kernels::Depthwise(depthwise) => depthwise.load::<T>(filters),
+        });
         Ok(())
     }
 
@@ -184,7 +184,13 @@ impl Cpu {
             Connection::Full => Engine::new(self.isa, dtype),
             Connection::Depthwise => Engine::new(self.isa, DType::F32),
         };
-        Conv2dPlan { geometry: *geometry, engine, kernels }
+        Conv2dPlan { geometry: *geometry, dtype, engine, kernels }
+    }
+}
+
+impl Conv2dPlan {
+    fn dtype(&self) -> DType {
+        self.dtype
     }
 }
 

@@ -1,9 +1,8 @@
 //! Filters in the order in which the micro-kernel reads them.
 
-use half::bf16;
-
 use super::border::Form;
 use crate::cpu::kernel::WORD;
+use crate::{DType, Float};
 
 /// Filters as the vector operand of a product: words `[k][columns]`, columns padded with zeros to
 /// whole vectors.
@@ -50,24 +49,25 @@ impl Packed {
         size_of_val(&self.sources[..]) + WORD * self.k() * self.pitch
     }
 
-    /// Takes the filters' values.
-    pub(super) fn load(&mut self, filters: &[f32]) {
+    /// Takes the filters' values, rounded to the plan's dtype.
+    pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {
         let step = self.column_step;
         let value = |source: Option<u32>, column: usize| match source {
-            Some(source) => filters[source as usize + column * step],
-            None => 0.0,
+            Some(source) => T::from_f32(filters[source as usize + column * step]),
+            None => T::from_f32(0.0),
         };
         let rows = self.words.chunks_exact_mut(self.pitch.max(1));
         match self.form {
             Form::Single => {
                 for (row, &source) in rows.zip(&self.sources) {
                     for (column, word) in row[..self.columns].iter_mut().enumerate() {
-                        *word = value(source, column).to_bits();
+                        *word = value(source, column).to_f32().to_bits();
                     }
                 }
             }
             Form::Pairs => {
-                let bits = |value: f32| u32::from(bf16::from_f32(value).to_bits());
+                debug_assert_eq!(T::DTYPE, DType::BF16);
+                let bits = |value: T| value.to_f32().to_bits() >> 16;
                 for (row, pair) in rows.zip(self.sources.chunks_exact(2)) {
                     for (column, word) in row[..self.columns].iter_mut().enumerate() {
                         *word = bits(value(pair[0], column)) | bits(value(pair[1], column)) << 16;

@@ -125,7 +125,7 @@ impl Wgrad {
                 self.x.woven_scratch(self.window_step / 2) + WORD * paired_words(self.map)
             }
         };
-        Conv2dMemory { plan, scratch, pieces: 1 }
+        Conv2dMemory::undivided(plan, scratch)
     }
 
     /// Adds one image's gradient to `dw`.

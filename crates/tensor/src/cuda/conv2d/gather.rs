@@ -4,7 +4,8 @@ use bytemuck::{NoUninit, Pod, Zeroable};
 
 use super::Operands;
 use super::pack::{Layout, Order, Packed};
-use super::tiling::{SHARED, Tiling, balanced};
+use super::segments::{Sinks, Source};
+use super::tiling::{CHUNK_SUMS, SHARED, Tiling, balanced};
 use super::window::{Map, OP, Window};
 use crate::cuda::images::{counted, counted2};
 use crate::cuda::launch::Grid;
@@ -13,24 +14,12 @@ use crate::cuda::{Buffer, Cuda};
 use crate::{DType, Result};
 
 kernels! { nasrl_kernels::CONV2D_GATHER {
-    GATHER_2: conv2d_gather_2<bf16, f16>(
-        read T, read T, read u32, read f32, read T, write T; Geometry
-    );
-    GATHER_3: conv2d_gather_3<bf16, f16>(
-        read T, read T, read u32, read f32, read T, write T; Geometry
-    );
-    GATHER_4: conv2d_gather_4<bf16, f16>(
-        read T, read T, read u32, read f32, read T, write T; Geometry
-    );
-    GATHER_5: conv2d_gather_5<bf16, f16>(
-        read T, read T, read u32, read f32, read T, write T; Geometry
-    );
-    GATHER_6: conv2d_gather_6<bf16, f16>(
-        read T, read T, read u32, read f32, read T, write T; Geometry
-    );
-    GATHER_8: conv2d_gather_8<bf16, f16>(
-        read T, read T, read u32, read f32, read T, write T; Geometry
-    );
+    GATHER_2: conv2d_gather_2<bf16, f16>(read T, read u32, read f32; Fused);
+    GATHER_3: conv2d_gather_3<bf16, f16>(read T, read u32, read f32; Fused);
+    GATHER_4: conv2d_gather_4<bf16, f16>(read T, read u32, read f32; Fused);
+    GATHER_5: conv2d_gather_5<bf16, f16>(read T, read u32, read f32; Fused);
+    GATHER_6: conv2d_gather_6<bf16, f16>(read T, read u32, read f32; Fused);
+    GATHER_8: conv2d_gather_8<bf16, f16>(read T, read u32, read f32; Fused);
 } }
 
 /// Phases of a launch.
@@ -49,6 +38,23 @@ pub(super) struct Geometry {
     relu: u32,
     split: u32,
     phases: [Phase; PHASES],
+}
+
+/// The geometry of `conv2d_gather.cu`.
+#[derive(Clone, Copy, NoUninit)]
+#[repr(C)]
+struct Fused {
+    gather: Geometry,
+    source: Source,
+    sinks: Sinks,
+}
+
+/// What a gather on tensor cores reads and writes.
+pub(super) struct Endpoints<'a> {
+    pub(super) source: Source,
+    pub(super) bias: Option<&'a Buffer>,
+    pub(super) relu: bool,
+    pub(super) sinks: Sinks,
 }
 
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
@@ -93,6 +99,9 @@ const MOST_CHUNKS: usize = 8;
 /// A row of 8 chunks of filters in shared memory, whose pitch is odd in chunks.
 const FILTER_ROW: usize = 9 * 16;
 
+/// Bytes of a chunk's place in a source.
+const PLACE: usize = 2 * size_of::<u32>();
+
 /// Tiles of filters in shared memory.
 const STAGES: usize = 3;
 
@@ -123,12 +132,15 @@ impl Gather {
             let ring = STAGES * layout.block * FILTER_ROW;
             let bytes = |(window, tiling): (&Window, &Tiling)| {
                 let table = layout.tiles(window) * 8 * size_of::<u32>();
-                (ring + table).saturating_add(tiling.halo_bytes())
+                (ring + table + MOST_CHUNKS * PLACE).saturating_add(tiling.halo_bytes())
             };
-            let results = match split {
-                true => WARPS * POSITIONS * layout.block * size_of::<f32>(),
-                false => WARPS * POSITIONS * (width | 1) * 16,
+            let results = if split {
+                WARPS * POSITIONS * layout.block * size_of::<f32>()
+            } else {
+                WARPS * POSITIONS * (width | 1) * 16
             };
+            let sums = CHUNK_SUMS + layout.block * size_of::<f32>();
+            let results = results.max(positions * (width | 1) * 16 + sums);
             let shared = windows.iter().zip(&tilings).map(bytes).max()?.max(results);
             if shared <= SHARED {
                 let form = Form::TensorCore { shared, split };
@@ -152,14 +164,76 @@ impl Gather {
         [filters.sum(), self.windows.iter().map(|window| 2 * window.taps()).sum()]
     }
 
-    /// Runs the gather with its filters and taps, which begin in the packed ones where `at` says.
+    /// Whether it runs on tensor cores.
+    pub(super) fn fuses(&self) -> bool {
+        matches!(self.form, Form::TensorCore { .. })
+    }
+
+    /// How many blocks of threads there are for some filters, and so parts of statistics.
+    pub(super) fn parts(&self, images: usize) -> usize {
+        if !self.fuses() {
+            return 1;
+        }
+        let launches = self.tilings.chunks(PHASES);
+        let parts = launches.map(|tilings| tilings.len() * most_tiles(tilings, images));
+        parts.sum::<usize>().max(1)
+    }
+
+    /// Runs a gather on tensor cores with its filters and taps, which begin in the packed ones where
+    /// `at` says.
     pub(super) fn run(
+        &self,
+        on: &Cuda,
+        (packed, at): (&Packed, [usize; 2]),
+        images: usize,
+        endpoints: Endpoints<'_>,
+    ) -> Result<()> {
+        let Endpoints { source, bias, relu, mut sinks } = endpoints;
+        for (gather, grid) in self.launches(images, at, relu)? {
+            let [filters, taps] = packed.buffers();
+            let arguments = [
+                filters.read(filters.capacity()),
+                taps.read(taps.capacity()),
+                bias.map_or(on.absent(DType::F32), |bias| bias.read(self.filters())),
+            ];
+            on.launch(self.kernel(), grid, arguments, Fused { gather, source, sinks })?;
+            sinks.first_part += (grid.blocks[0] * grid.blocks[2]) as u32;
+        }
+        Ok(())
+    }
+
+    /// Runs a gather of f32, likewise.
+    pub(super) fn run_tiled(
         &self,
         on: &Cuda,
         (packed, at): (&Packed, [usize; 2]),
         operands: &Operands<'_>,
         y: &mut Buffer,
     ) -> Result<()> {
+        let &Operands { images, x, bias, relu, mask } = operands;
+        let Window { input, output, .. } = self.windows[0];
+        let output = images * output.elements();
+        for (geometry, grid) in self.launches(images, at, relu)? {
+            let [filters, taps] = packed.buffers();
+            let arguments = [
+                x.read(images * input.elements()),
+                filters.read(filters.capacity()),
+                taps.read(taps.capacity()),
+                bias.map_or(on.absent(DType::F32), |bias| bias.read(self.filters())),
+                mask.map_or(on.absent(y.dtype()), |mask| mask.read(output)),
+                y.write(output),
+            ];
+            on.launch(super::tiled::GATHER, grid, arguments, geometry)?;
+        }
+        Ok(())
+    }
+
+    fn filters(&self) -> usize {
+        self.windows[0].output.channels
+    }
+
+    /// The launches that it takes.
+    fn launches(&self, images: usize, at: [usize; 2], relu: bool) -> Result<Vec<(Geometry, Grid)>> {
         let [mut filters_at, mut taps_at] = at;
         let mut phases = Vec::with_capacity(self.windows.len());
         for (window, tiling) in self.windows.iter().zip(&self.tilings) {
@@ -177,34 +251,31 @@ impl Gather {
             taps_at += 2 * window.taps();
         }
         let window = &self.windows[0];
-        let images = operands.images;
-        let mut geometry = Geometry {
+        let geometry = Geometry {
             input: Map::of(images, window.input)?,
             output: Map::of(images, window.output)?,
             step_out: window.each_axis(|axis| axis.step_out as u32),
             step_in: window.each_axis(|axis| axis.step_in as u32),
             chunks: self.layout.chunks as u32,
             blocks: self.layout.blocks as u32,
-            relu: u32::from(operands.relu),
+            relu: u32::from(relu),
             split: u32::from(matches!(self.form, Form::TensorCore { split: true, .. })),
             phases: [Phase::default(); PHASES],
         };
-        for (index, phases) in phases.chunks(PHASES).enumerate() {
+        let launch = |(index, phases): (usize, &[Phase])| {
+            let mut geometry = geometry;
             geometry.phases[..phases.len()].copy_from_slice(phases);
             let first = index * PHASES;
-            let grid = self.grid(first..first + phases.len(), images);
-            let arguments = self.arguments(on, packed, operands, y);
-            on.launch(self.kernel(), grid, arguments, geometry)?;
-        }
-        Ok(())
+            (geometry, self.grid(first..first + phases.len(), images))
+        };
+        Ok(phases.chunks(PHASES).enumerate().map(launch).collect())
     }
 
     fn grid(&self, phases: std::ops::Range<usize>, images: usize) -> Grid {
         let blocks = |blocks| [blocks, self.layout.filter_blocks(&self.windows[0]), phases.len()];
         match self.form {
             Form::TensorCore { shared, .. } => {
-                let tiles = self.tilings[phases.clone()].iter().map(|tiling| tiling.tiles(images));
-                let blocks = blocks(tiles.max().unwrap_or(0));
+                let blocks = blocks(most_tiles(&self.tilings[phases.clone()], images));
                 Grid { blocks, threads: 128, shared: shared as u32 }
             }
             Form::Tiled => {
@@ -215,36 +286,18 @@ impl Gather {
         }
     }
 
-    fn arguments<'a>(
-        &self,
-        on: &Cuda,
-        packed: &'a Packed,
-        operands: &Operands<'a>,
-        y: &'a mut Buffer,
-    ) -> [crate::cuda::buffer::Argument<'a>; 6] {
-        let &Operands { images, x, bias, mask, .. } = operands;
-        let window = &self.windows[0];
-        let output = images * window.output.elements();
-        let [filters, taps] = packed.buffers();
-        [
-            x.read(images * window.input.elements()),
-            filters.read(filters.capacity()),
-            taps.read(taps.capacity()),
-            bias.map_or(on.absent(DType::F32), |bias| bias.read(window.output.channels)),
-            mask.map_or(on.absent(y.dtype()), |mask| mask.read(output)),
-            y.write(output),
-        ]
-    }
-
-    fn kernel(&self) -> &'static Kernel<6, Geometry> {
-        match (self.form, self.layout.block / 8) {
-            (Form::Tiled, _) => super::tiled::GATHER,
-            (_, 2) => &GATHER_2,
-            (_, 3) => &GATHER_3,
-            (_, 4) => &GATHER_4,
-            (_, 5) => &GATHER_5,
-            (_, 6) => &GATHER_6,
-            (_, _) => &GATHER_8,
+    fn kernel(&self) -> &'static Kernel<3, Fused> {
+        match self.layout.block / 8 {
+            2 => &GATHER_2,
+            3 => &GATHER_3,
+            4 => &GATHER_4,
+            5 => &GATHER_5,
+            6 => &GATHER_6,
+            _ => &GATHER_8,
         }
     }
+}
+
+fn most_tiles(tilings: &[Tiling], images: usize) -> usize {
+    tilings.iter().map(|tiling| tiling.tiles(images)).max().unwrap_or(0)
 }

@@ -7,15 +7,20 @@
 
 mod depthwise;
 mod direct;
+mod fused;
 mod gather;
 mod pack;
+mod segments;
 mod tiled;
 mod tiling;
 mod wgrad;
 mod window;
 
 use super::{Buffer, Cuda};
-use crate::ops::{Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, Sum};
+use crate::ops::{
+    Connection, Conv2d, Conv2dBackend, Conv2dMemory, Conv2dParts, Epilogue, FilterGradients,
+    FusedConv2dBackend, GradientForm, Output, OutputGradient, Producer, Segment, SegmentMut, Sum,
+};
 use crate::{DType, Error, Result};
 use direct::Direct;
 use gather::Gather;
@@ -53,7 +58,7 @@ struct Gemm {
     wgrad: Wgrad,
 }
 
-/// The operands of a gather: `x` is the output's gradient where the gather is one of dgrad.
+/// The operands of a pass that fuses none: `x` is the output's gradient where the gather is one of dgrad.
 struct Operands<'a> {
     images: usize,
     x: &'a Buffer,
@@ -132,7 +137,9 @@ impl Conv2dBackend for Cuda {
         };
         let pieces = |images| slices(geometry, gemm.as_ref(), images).count;
         let pieces = (1..=images).map(pieces).max().unwrap_or(1);
-        Conv2dMemory { plan, scratch: pieces * filters * size_of::<f32>(), pieces }
+        let one = Conv2dParts { moments: 1, sums: 1 };
+        let parts = gemm.as_ref().map_or(one, |gemm| gemm.parts(images));
+        Conv2dMemory { plan, scratch: pieces * filters * size_of::<f32>(), pieces, parts }
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
@@ -159,11 +166,18 @@ impl Conv2dBackend for Cuda {
         epilogue: Epilogue<'_, Self>,
         y: &mut Buffer,
     ) -> Result<()> {
+        if plan.on_tensor_cores().is_some() {
+            let x = [Segment::plain(x, plan.geometry.channels)];
+            let output = Output { y, moments: None };
+            return self.conv2d_fprop_fused(plan, images, &x, epilogue, output);
+        }
         let Epilogue { bias, relu } = epilogue;
         let operands = Operands { images, x, bias, relu, mask: None };
         plan.check(x)?;
         match &plan.kernels {
-            Kernels::Gemm(gemm, packed) => gemm.fprop.run(self, (packed, [0, 0]), &operands, y),
+            Kernels::Gemm(gemm, packed) => {
+                gemm.fprop.run_tiled(self, (packed, [0, 0]), &operands, y)
+            }
             Kernels::Direct(direct) => direct.fprop(self, &operands, y),
         }
     }
@@ -176,11 +190,18 @@ impl Conv2dBackend for Cuda {
         mask: Option<&Buffer>,
         dx: &mut Buffer,
     ) -> Result<()> {
+        if plan.on_tensor_cores().is_some() {
+            let producer = mask.map_or(Producer::Any, Producer::Relu);
+            let channels = plan.geometry.channels;
+            let mut dx = [SegmentMut { dx, channels, sum: Sum::Store, producer }];
+            let dy = OutputGradient::plain(dy);
+            return self.conv2d_dgrad_fused(plan, images, &dy, &mut dx);
+        }
         let operands = Operands { images, x: dy, bias: None, relu: false, mask };
         plan.check(dy)?;
         match &plan.kernels {
             Kernels::Gemm(gemm, packed) => {
-                gemm.dgrad.run(self, (packed, gemm.fprop.lens()), &operands, dx)
+                gemm.dgrad.run_tiled(self, (packed, gemm.fprop.lens()), &operands, dx)
             }
             Kernels::Direct(direct) => direct.dgrad(self, &operands, dx),
         }
@@ -214,12 +235,19 @@ impl Conv2dBackend for Cuda {
         dy: &Buffer,
         pieces: &mut Buffer,
     ) -> Result<()> {
+        if plan.on_tensor_cores().is_some() {
+            let x = [Segment::plain(x, plan.geometry.channels)];
+            let dy = OutputGradient::plain(dy);
+            let form = GradientForm::Pieces;
+            let gradients = FilterGradients { dw: pieces, bias: None, form };
+            return self.conv2d_wgrad_fused(plan, images, &x, &dy, gradients);
+        }
         plan.check(x)?;
         let (gradient, slices) = (Gradient { images, x, dy }, plan.slices(images));
         match &plan.kernels {
             Kernels::Gemm(gemm, packed) => {
                 let [_, taps] = packed.buffers();
-                gemm.wgrad.run(self, taps, &gradient, (pieces, slices))
+                gemm.wgrad.run_tiled(self, taps, &gradient, (pieces, slices))
             }
             Kernels::Direct(direct) => direct.wgrad(self, &gradient, pieces, slices),
         }

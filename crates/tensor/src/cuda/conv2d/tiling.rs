@@ -23,6 +23,9 @@ pub(super) struct Tiling {
     pub(super) pitch: u32,
 }
 
+/// Bytes that a block's sums of chunks take, see `chunk_sums.cuh`.
+pub(super) const CHUNK_SUMS: usize = 4096;
+
 /// Bytes of a chunk of 8 channels.
 pub(super) const CHUNK: usize = 16;
 

@@ -3,7 +3,8 @@
 use bytemuck::NoUninit;
 
 use super::gather::SIDE;
-use super::tiling::{SHARED, Tiling, balanced};
+use super::segments::{Segment, Source};
+use super::tiling::{CHUNK_SUMS, SHARED, Tiling, balanced};
 use super::window::{Map, OP, Window};
 use super::{Gradient, Slices, tiled};
 use crate::Result;
@@ -13,12 +14,12 @@ use crate::cuda::module::{Kernel, kernels};
 use crate::cuda::{Buffer, Cuda};
 
 kernels! { nasrl_kernels::CONV2D_WGRAD {
-    WGRAD_2_3: conv2d_wgrad_2_3<bf16, f16>(read T, read T, read u32, write f32; Geometry);
-    WGRAD_3_3: conv2d_wgrad_3_3<bf16, f16>(read T, read T, read u32, write f32; Geometry);
-    WGRAD_4_3: conv2d_wgrad_4_3<bf16, f16>(read T, read T, read u32, write f32; Geometry);
-    WGRAD_2_9: conv2d_wgrad_2_9<bf16, f16>(read T, read T, read u32, write f32; Geometry);
-    WGRAD_3_9: conv2d_wgrad_3_9<bf16, f16>(read T, read T, read u32, write f32; Geometry);
-    WGRAD_4_9: conv2d_wgrad_4_9<bf16, f16>(read T, read T, read u32, write f32; Geometry);
+    WGRAD_2_3: conv2d_wgrad_2_3<bf16, f16>(read T, read u32, write f32; Fused);
+    WGRAD_3_3: conv2d_wgrad_3_3<bf16, f16>(read T, read u32, write f32; Fused);
+    WGRAD_4_3: conv2d_wgrad_4_3<bf16, f16>(read T, read u32, write f32; Fused);
+    WGRAD_2_9: conv2d_wgrad_2_9<bf16, f16>(read T, read u32, write f32; Fused);
+    WGRAD_3_9: conv2d_wgrad_3_9<bf16, f16>(read T, read u32, write f32; Fused);
+    WGRAD_4_9: conv2d_wgrad_4_9<bf16, f16>(read T, read u32, write f32; Fused);
 } }
 
 /// The geometry of `wgrad.cuh`.
@@ -35,8 +36,28 @@ pub(super) struct Geometry {
     tiles: u32,
     rows: u32,
     tiling: Tiling,
-    reserved: u32,
+    halo_bytes: u32,
     positions_a_slice: u64,
+}
+
+/// The geometry of `conv2d_wgrad.cu`.
+#[derive(Clone, Copy, NoUninit)]
+#[repr(C)]
+struct Fused {
+    wgrad: Geometry,
+    x: Source,
+    dy: Segment,
+    bias: u64,
+}
+
+/// What the gradient on tensor cores is made of.
+pub(super) struct Endpoints<'a> {
+    pub(super) x: Source,
+    pub(super) dy: &'a Buffer,
+    /// What is made of dy.
+    pub(super) through: Segment,
+    /// Where the slices' sums of the output's gradient go, or 0.
+    pub(super) bias: u64,
 }
 
 /// How the gradient of a forward window's filters is computed.
@@ -119,11 +140,12 @@ impl Cut {
         let tiling = Tiling::of(window, budget, halo_chunks);
         let rows = tiling.positions().next_multiple_of(32);
         let row = size_of::<u32>() + ((2 * filters) | 1) * 16;
-        let shared = (rows * row).saturating_add(tiling.halo_bytes());
+        let places = halo_chunks * 2 * size_of::<u32>();
+        let shared = (rows * row + CHUNK_SUMS + places).saturating_add(tiling.halo_bytes());
         Cut { tiling, filters, filter_groups, columns, column_groups, rows, halo_chunks, shared }
     }
 
-    fn kernel(&self) -> &'static Kernel<4, Geometry> {
+    fn kernel(&self) -> &'static Kernel<3, Fused> {
         match (self.filters, self.columns) {
             (2, 3) => &WGRAD_2_3,
             (3, 3) => &WGRAD_3_3,
@@ -164,8 +186,42 @@ impl Wgrad {
         }
     }
 
+    /// Whether it runs on tensor cores.
+    pub(super) fn fuses(&self) -> bool {
+        matches!(self.form, Form::TensorCore(_))
+    }
+
     /// Writes the slices' parts of the gradient; `taps` begins with the window's.
     pub(super) fn run(
+        &self,
+        on: &Cuda,
+        taps: &Buffer,
+        (images, endpoints): (usize, Endpoints<'_>),
+        (partial, slices): (&mut Buffer, Slices),
+    ) -> Result<()> {
+        let Form::TensorCore(cut) = self.form else { return Ok(()) };
+        let Endpoints { x, dy, through, bias } = endpoints;
+        let window = &self.window;
+        let arguments = [
+            dy.read(images * window.output.elements()),
+            taps.read(2 * window.taps()),
+            partial.write(slices.count * self.columns() * window.output.channels),
+        ];
+        let wgrad = Geometry {
+            halo_chunks: cut.halo_chunks as u32,
+            tiles: counted(OP, "the number of tiles", cut.tiling.tiles(images))?,
+            rows: cut.rows as u32,
+            tiling: cut.tiling,
+            halo_bytes: cut.tiling.halo_bytes() as u32,
+            ..self.geometry(images, slices)?
+        };
+        let blocks = [slices.count, cut.column_groups, cut.filter_groups];
+        let grid = Grid { blocks, threads: 128, shared: cut.shared as u32 };
+        on.launch(cut.kernel(), grid, arguments, Fused { wgrad, x, dy: through, bias })
+    }
+
+    /// The same of f32.
+    pub(super) fn run_tiled(
         &self,
         on: &Cuda,
         taps: &Buffer,
@@ -180,7 +236,16 @@ impl Wgrad {
             taps.read(2 * window.taps()),
             partial.write(slices.count * self.columns() * window.output.channels),
         ];
-        let mut geometry = Geometry {
+        let filters = window.output.channels.div_ceil(SIDE);
+        let blocks = [slices.count, self.columns().div_ceil(SIDE), filters];
+        let geometry = self.geometry(images, slices)?;
+        on.launch(tiled::WGRAD, Grid { blocks, ..Grid::blocks(0) }, arguments, geometry)
+    }
+
+    /// What both forms have.
+    fn geometry(&self, images: usize, slices: Slices) -> Result<Geometry> {
+        let window = &self.window;
+        Ok(Geometry {
             x: Map::of(images, window.input)?,
             dy: Map::of(images, window.output)?,
             step: window.each_axis(|axis| axis.step_in as u32),
@@ -191,24 +256,8 @@ impl Wgrad {
             tiles: 0,
             rows: 0,
             tiling: Tiling::default(),
-            reserved: 0,
+            halo_bytes: 0,
             positions_a_slice: slices.pixels as u64,
-        };
-        match self.form {
-            Form::TensorCore(cut) => {
-                geometry.halo_chunks = cut.halo_chunks as u32;
-                geometry.tiles = counted(OP, "the number of tiles", cut.tiling.tiles(images))?;
-                geometry.rows = cut.rows as u32;
-                geometry.tiling = cut.tiling;
-                let blocks = [slices.count, cut.column_groups, cut.filter_groups];
-                let grid = Grid { blocks, threads: 128, shared: cut.shared as u32 };
-                on.launch(cut.kernel(), grid, arguments, geometry)
-            }
-            Form::Tiled => {
-                let filters = window.output.channels.div_ceil(SIDE);
-                let blocks = [slices.count, self.columns().div_ceil(SIDE), filters];
-                on.launch(tiled::WGRAD, Grid { blocks, ..Grid::blocks(0) }, arguments, geometry)
-            }
-        }
+        })
     }
 }

@@ -1,3 +1,11 @@
+mod fused;
+
+pub(crate) use fused::InSteps;
+pub use fused::{
+    Conv2dFusion, Conv2dParts, FilterGradients, FusedConv2dBackend, GradientForm, Normalised,
+    Output, OutputGradient, Producer, Segment, SegmentMut, Sums, Through,
+};
+
 use super::{Padding, Sum, check};
 use crate::{DType, Error, Memory, Result, Shape, Tensor};
 
@@ -57,6 +65,8 @@ pub struct Conv2dMemory {
     pub scratch: usize,
     /// The most pieces that [`Conv2dBackend::conv2d_wgrad_pieces`] leaves the gradient in.
     pub pieces: usize,
+    /// The most parts that [`FusedConv2dBackend`] leaves statistics in.
+    pub parts: Conv2dParts,
 }
 
 /// Convolutions on a device.
@@ -128,6 +138,13 @@ pub trait Conv2dBackend: Memory {
         dy: &Self::Buffer,
         pieces: &mut Self::Buffer,
     ) -> Result<()>;
+}
+
+impl Conv2dMemory {
+    /// That of a convolution whose results come in one piece.
+    pub(crate) fn undivided(plan: usize, scratch: usize) -> Self {
+        Conv2dMemory { plan, scratch, pieces: 1, parts: Conv2dParts { moments: 1, sums: 1 } }
+    }
 }
 
 impl Conv2d {

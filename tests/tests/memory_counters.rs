@@ -1,0 +1,222 @@
+//! What kernels that are bound by memory move, as the emulator counts it: hardly more than they
+//! must, and in accesses of 16 bytes where rows begin at multiples of 16 bytes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nasrl_cuda_emulator::{Counters, Options, install};
+use nasrl_tensor::ops::{
+    Activation, Dropout, LstmGradientInputs, LstmInputs, Padding, activation, activation_backward,
+    add, add_assign, bias, bias_backward, concat, concat_backward, cross_entropy,
+    cross_entropy_with_gradient, dropout, log_softmax, log_softmax_backward, lstm_cell,
+    lstm_cell_backward, pad2d, pad2d_backward, softmax, softmax_backward,
+};
+use nasrl_tensor::random::Key;
+use nasrl_tensor::{Cuda, DType, Memory, Shape, Tensor};
+use nasrl_tests::{FLOATS, Inputs, emulated_as, tensor};
+
+const OPTIONS: fn() -> Options = || Options { count: true, ..Options::default() };
+
+/// A sector, the least that memory gives.
+const SECTOR: u64 = 32;
+
+/// The emulated GPU, whose launches are those of the test that holds it.
+fn device() -> Option<(Cuda, MutexGuard<'static, ()>)> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let on = emulated_as(&OPTIONS()).pop()?;
+    Some((on, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+fn random(on: &Cuda, dtype: DType, shape: impl Into<Shape>) -> Tensor<Cuda> {
+    let shape = shape.into();
+    tensor(on, dtype, shape, &Inputs::new(1).uniform(shape.count()))
+}
+
+/// The counters of the launches of an operation, by kernel.
+fn counted<T>(on: &Cuda, operation: impl FnOnce() -> T) -> Vec<(String, Counters)> {
+    let emulator = install(&OPTIONS()).unwrap();
+    on.synchronize().unwrap();
+    emulator.clear_launches();
+    operation();
+    on.synchronize().unwrap();
+    let counters = emulator
+        .launches()
+        .into_iter()
+        .map(|launch| (launch.kernel, launch.counters.expect("the emulator counts")));
+    counters.collect()
+}
+
+/// Asserts that a launch moves at most 1.3 times `minimum` bytes, by its threads and from memory,
+/// all but a twentieth of them 16 at a time, and that no bank is asked for two words at once.
+fn assert_moves(what: &str, (kernel, counters): &(String, Counters), minimum: usize) {
+    let what = format!("{what}, {kernel}: {counters:?} for {minimum} bytes");
+    let moved = counters.global_bytes_read + counters.global_bytes_written;
+    let most = minimum as u64 * 13 / 10;
+    assert!(moved <= most, "{what}");
+    assert!(from_memory(counters) <= most, "{what}");
+    assert!(counters.global_widths[4] * 16 * 20 >= moved * 19, "{what}");
+    assert_eq!(counters.shared_bank_conflicts, 0, "{what}");
+}
+
+/// Bytes of the sectors that were touched.
+fn from_memory(counters: &Counters) -> u64 {
+    let sectors = counters.global_distinct_sectors_read + counters.global_distinct_sectors_written;
+    SECTOR * sectors
+}
+
+/// The least bytes of operands: each once.
+fn bytes(operands: &[&Tensor<Cuda>]) -> usize {
+    operands.iter().map(|x| x.shape().count() * x.dtype().size()).sum()
+}
+
+/// Rows of a classifier's and a language model's logits, in whole eights.
+const LOGITS: [[usize; 2]; 3] = [[128, 16], [20, 1000], [3, 10_000]];
+
+#[test]
+fn softmax_reads_and_writes_a_row_once() {
+    let Some((on, _alone)) = device() else { return };
+    for shape in LOGITS {
+        for dtype in FLOATS {
+            let what = format!("{shape:?} {dtype}");
+            let (x, dy) = (random(&on, dtype, shape), random(&on, dtype, shape));
+            let forward = [softmax, log_softmax];
+            for operation in forward {
+                let launches = counted(&on, || operation(&x).unwrap());
+                assert_moves(&what, &launches[0], bytes(&[&x, &x]));
+            }
+            for operation in [softmax_backward, log_softmax_backward] {
+                let launches = counted(&on, || operation(&x, &dy).unwrap());
+                assert_moves(&what, &launches[0], bytes(&[&x, &dy, &x]));
+            }
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_reads_logits_and_writes_their_gradient_once() {
+    let Some((on, _alone)) = device() else { return };
+    for [rows, classes] in LOGITS {
+        let what = format!("[{rows}, {classes}]");
+        let logits = random(&on, DType::F32, [rows, classes]);
+        let labels = Inputs::new(1).indices(rows, classes);
+        let labels = Tensor::from_slice(&on, [rows], &labels).unwrap();
+        // A label, the logit of its class, a loss and a hit for each row.
+        let small = 16 * rows;
+        let launches = counted(&on, || cross_entropy(&logits, &labels, 1.0).unwrap());
+        assert_moves_rows(&what, &launches[0], bytes(&[&logits]), small);
+        let gradient = || cross_entropy_with_gradient(&logits, &labels, 1.0).unwrap();
+        let launches = counted(&on, gradient);
+        assert_moves_rows(&what, &launches[0], bytes(&[&logits, &logits]), small);
+    }
+}
+
+/// [`assert_moves`] beside `small` bytes of scalars, which several threads may read.
+fn assert_moves_rows(what: &str, launch: &(String, Counters), rows: usize, small: usize) {
+    let (kernel, counters) = launch;
+    let what = format!("{what}, {kernel}: {counters:?} for {rows} bytes");
+    assert_eq!(counters.global_widths[4] * 16, rows as u64, "{what}");
+    assert!(from_memory(counters) * 10 <= (rows + small) as u64 * 13, "{what}");
+}
+
+/// Maps of children: images, side, channels.
+const MAPS: [[usize; 3]; 3] = [[4, 16, 64], [8, 8, 32], [1, 32, 48]];
+
+#[test]
+fn elementwise_kernels_move_each_operand_once() {
+    let Some((on, _alone)) = device() else { return };
+    for [images, side, channels] in MAPS {
+        let shape = [images, side, side, channels];
+        for dtype in FLOATS {
+            let what = format!("{shape:?} {dtype}");
+            let (x, mut y) = (random(&on, dtype, shape), random(&on, dtype, shape));
+            let (two, three) = (bytes(&[&x, &x]), bytes(&[&x, &x, &x]));
+            let all = |launches: Vec<(String, Counters)>, minimum| {
+                let [launch] = &launches[..] else { panic!("{launches:?}") };
+                assert_moves(&what, launch, minimum);
+            };
+            all(counted(&on, || activation(&x, Activation::Relu).unwrap()), two);
+            let backward = || activation_backward(&y, &x, Activation::Tanh).unwrap();
+            all(counted(&on, backward), three);
+            all(counted(&on, || add(&x, &y).unwrap()), three);
+            all(counted(&on, || add_assign(&mut y, &x).unwrap()), three);
+            let mask = Dropout { rate: 0.5, key: Key::new(3, 4, "dropout"), step: 5, offset: 0 };
+            all(counted(&on, || dropout(&x, &mask).unwrap()), two);
+            for to in FLOATS {
+                let narrow = bytes(&[&x]) + x.shape().count() * to.size();
+                let launches = counted(&on, || x.cast(to).unwrap());
+                launches.iter().for_each(|launch| assert_moves(&what, launch, narrow));
+            }
+            let padding = Padding { top: 1, bottom: 1, left: 1, right: 1 };
+            let padded = pad2d(&x, padding).unwrap();
+            let moved = bytes(&[&x, &padded]);
+            all(counted(&on, || pad2d(&x, padding).unwrap()), moved);
+            all(counted(&on, || pad2d_backward(&padded, padding).unwrap()), two);
+            for launch in counted(&on, || concat(&[&x, &y]).unwrap()) {
+                assert_moves(&what, &launch, two);
+            }
+            let joined = concat(&[&x, &y]).unwrap();
+            for launch in counted(&on, || concat_backward(&joined, &[channels; 2]).unwrap()) {
+                assert_moves(&what, &launch, two);
+            }
+        }
+    }
+}
+
+#[test]
+fn biases_are_read_in_whole_vectors() {
+    let Some((on, _alone)) = device() else { return };
+    for [images, side, channels] in MAPS {
+        for dtype in FLOATS {
+            let what = format!("{images}x{side}x{side}x{channels} {dtype}");
+            let x = random(&on, dtype, [images * side * side, channels]);
+            let b = random(&on, DType::F32, [channels]);
+            let relu = Some(Activation::Relu);
+            for (launches, minimum) in [
+                (counted(&on, || bias(&x, &b, relu).unwrap()), bytes(&[&x, &x, &b])),
+                (counted(&on, || bias_backward(&x).unwrap()), bytes(&[&x, &b])),
+            ] {
+                let (kernel, counters) = &launches[0];
+                let what = format!("{what}, {kernel}: {counters:?} for {minimum} bytes");
+                // Threads that share a channel read its bias from the cache.
+                assert!(from_memory(counters) * 10 <= minimum as u64 * 13, "{what}");
+                let moved = counters.global_bytes_read + counters.global_bytes_written;
+                assert!(counters.global_widths[4] * 16 * 10 >= moved * 9, "{what}");
+                assert_eq!(counters.shared_bank_conflicts, 0, "{what}");
+            }
+        }
+    }
+}
+
+/// Batch and units of controllers and of a language model, in whole blocks.
+const CELLS: [[usize; 2]; 3] = [[1, 32], [16, 64], [16, 200]];
+
+#[test]
+fn a_step_of_an_lstm_reads_its_weights_once() {
+    let Some((on, _alone)) = device() else { return };
+    for [batch, units] in CELLS {
+        let random = |shape| random(&on, DType::F32, shape);
+        let (projection, recurrent) = (random([batch, 4 * units]), random([units, 4 * units]));
+        let (h, c) = (random([batch, units]), random([batch, units]));
+        let inputs = LstmInputs { projection: &projection, h: &h, c: &c, recurrent: &recurrent };
+        let forward = counted(&on, || lstm_cell(inputs).unwrap());
+        let (gates, dc) = (&projection, random([batch, units]));
+        let (dh, c_before) = (&h, &c);
+        let inputs = LstmGradientInputs { dh, gates, c_before, c: &c, recurrent: &recurrent };
+        let backward = counted(&on, || lstm_cell_backward(inputs, &dc).unwrap());
+        let step = [&projection, gates, &h, &c, &h, &c];
+        let kernels = [
+            (&forward, "lstm_cell", bytes(&step) + bytes(&[&recurrent])),
+            (&backward, "lstm_cell_backward", bytes(&step) + bytes(&[&dc])),
+            (&backward, "lstm_cell_backward_h", bytes(&[gates, &recurrent, &h])),
+        ];
+        for (launches, kernel, minimum) in kernels {
+            let launch = launches.iter().find(|(name, _)| name == kernel).expect("a launch");
+            let counters = &launch.1;
+            let what = format!("{kernel} of {batch}x{units}: {counters:?} for {minimum} bytes");
+            assert!(from_memory(counters) * 10 <= minimum as u64 * 13, "{what}");
+            // A lane has a column of W or a unit: neighbours fill the sectors that they touch.
+            let read = counters.global_sectors_read * SECTOR;
+            assert!(read * 10 <= counters.global_bytes_read * 13, "{what}");
+            assert_eq!(counters.shared_bank_conflicts, 0, "{what}");
+        }
+    }
+}
