@@ -334,28 +334,28 @@ DEV void classifier(const Operands<T>& o, const Classifier& g) {
     if (threadIdx.x < 32) finish(loss, right, o.workspace, o.ticket, o.sums + 2 * row, g.add);
 }
 
-#define CLASSIFIER(SUFFIX, N, T)                                                                 \
-    extern "C" __global__ void __launch_bounds__(256) classifier_loss_##SUFFIX##_##T(            \
+#define CLASSIFIER(SUFFIX, N, T)                                                                  \
+    extern "C" __global__ void __launch_bounds__(256, 2) classifier_loss_##SUFFIX##_##T(          \
         const T* x, const f32* normalizer, const f32* weight, const f32* bias, const u32* labels, \
-        const u32* clock, f32* workspace, u32* ticket, f32* sums, Classifier g) {                \
-        Operands<T> o = {x, normalizer, weight, bias, labels, clock, workspace, ticket, sums};   \
-        classifier<LOSS, N>(o, g);                                                               \
-    }                                                                                            \
-    extern "C" __global__ void __launch_bounds__(256) classifier_gradients_##SUFFIX##_##T(       \
-        const T* x, const f32* weight, const f32* bias, const u32* labels, const u32* clock,     \
-        f32* workspace, u32* ticket, f32* sums, T* dx, f32* dweight, f32* dbias, Classifier g) { \
-        Operands<T> o = {x,         nullptr, weight, bias, labels,  clock,                       \
-                         workspace, ticket,  sums,   dx,   dweight, dbias};                      \
-        classifier<GRADIENTS, N>(o, g);                                                          \
-    }                                                                                            \
-    extern "C" __global__ void __launch_bounds__(256)                                            \
-        classifier_normalized_gradients_##SUFFIX##_##T(                                          \
-            const T* x, const f32* normalizer, const f32* weight, const f32* bias,               \
-            const u32* labels, const u32* clock, f32* workspace, u32* ticket, f32* sums, T* dx,  \
-            f32* dweight, f32* dbias, f32* norm_sums, Classifier g) {                            \
-        Operands<T> o = {x,         normalizer, weight, bias, labels,  clock,                    \
-                         workspace, ticket,     sums,   dx,   dweight, dbias, norm_sums};        \
-        classifier<NORMALIZED_GRADIENTS, N>(o, g);                                               \
+        const u32* clock, f32* workspace, u32* ticket, f32* sums, Classifier g) {                 \
+        Operands<T> o = {x, normalizer, weight, bias, labels, clock, workspace, ticket, sums};    \
+        classifier<LOSS, N>(o, g);                                                                \
+    }                                                                                             \
+    extern "C" __global__ void __launch_bounds__(256, 2) classifier_gradients_##SUFFIX##_##T(     \
+        const T* x, const f32* weight, const f32* bias, const u32* labels, const u32* clock,      \
+        f32* workspace, u32* ticket, f32* sums, T* dx, f32* dweight, f32* dbias, Classifier g) {  \
+        Operands<T> o = {x,         nullptr, weight, bias, labels,  clock,                        \
+                         workspace, ticket,  sums,   dx,   dweight, dbias};                       \
+        classifier<GRADIENTS, N>(o, g);                                                           \
+    }                                                                                             \
+    extern "C" __global__ void __launch_bounds__(256, 2)                                          \
+        classifier_normalized_gradients_##SUFFIX##_##T(                                           \
+            const T* x, const f32* normalizer, const f32* weight, const f32* bias,                \
+            const u32* labels, const u32* clock, f32* workspace, u32* ticket, f32* sums, T* dx,   \
+            f32* dweight, f32* dbias, f32* norm_sums, Classifier g) {                             \
+        Operands<T> o = {x,         normalizer, weight, bias, labels,  clock,                     \
+                         workspace, ticket,     sums,   dx,   dweight, dbias, norm_sums};         \
+        classifier<NORMALIZED_GRADIENTS, N>(o, g);                                                \
     }
 #define CLASSIFIER_OF_ANY(T) CLASSIFIER(one, 1, T) CLASSIFIER(eight, 8, T)
 EACH_FLOAT(CLASSIFIER_OF_ANY)
