@@ -175,12 +175,12 @@ fn operations_take_their_scratch_from_the_stream() {
 fn resident_data_is_read_by_all_streams_of_its_device() {
     let _alone = alone();
     let first = gpu(0);
+    let streams = [first.clone(), first.new_stream().unwrap(), gpu(0)];
     let free = || first.memory().unwrap().free;
     let data: Vec<f32> = (0..10_000).map(|i| i as f32).collect();
     let before = free();
     let resident = first.reside(&data).unwrap().unwrap();
     assert!(free() < before);
-    let streams = [first.clone(), first.new_stream().unwrap(), gpu(0)];
     let attached: Vec<_> =
         streams.iter().map(|stream| stream.attach(&resident.clone()).unwrap()).collect();
     drop(resident);
