@@ -228,6 +228,32 @@ fn many_tensors_are_each_changed_by_their_own_gradient() {
     }
 }
 
+/// How many tensors a launch takes does not show.
+#[test]
+fn together_tensors_change_as_they_do_alone() {
+    for backend in backends() {
+        let mut inputs = Inputs::new(5);
+        let lens: Vec<usize> = (0..70).map(|i| 1 + i % 9).collect();
+        let mut draw = || -> Vec<_> {
+            let values = lens.iter().map(|&len| inputs.uniform(len));
+            values.map(|values| tensor(&backend, DType::F32, [values.len()], &values)).collect()
+        };
+        let (start, gradients) = (draw(), draw());
+        for rule in RULES {
+            let step = |parameters: &mut [Tensor<Device>], gradients: &[Tensor<Device>]| {
+                Optimizer::new(rule, 0.1).unwrap().step(0.5, parameters, gradients).unwrap();
+            };
+            let mut together = start.clone();
+            step(&mut together, &gradients);
+            for ((start, gradient), found) in start.iter().zip(&gradients).zip(&together) {
+                let mut alone = [start.clone()];
+                step(&mut alone, std::slice::from_ref(gradient));
+                assert_eq!(values(found), values(&alone[0]), "{rule:?} on {}", backend.name());
+            }
+        }
+    }
+}
+
 /// With any gradient, Adam's first step is the rate in size, up to epsilon.
 #[test]
 fn the_first_step_of_adam_is_the_rate() {
