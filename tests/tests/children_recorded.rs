@@ -171,7 +171,7 @@ fn counted(work: impl FnOnce()) -> (BTreeMap<&'static str, u64>, Vec<String>) {
 }
 
 /// Kernels of a training step of the reference's best child, in 16-bit numbers, at most.
-const LAUNCHES: usize = 1;
+const LAUNCHES: usize = 16;
 
 #[test]
 fn within_a_pass_the_host_only_launches_recordings() {
