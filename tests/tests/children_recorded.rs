@@ -141,7 +141,6 @@ fn a_replayed_training_has_the_bits_of_its_single_steps() {
     let mut children = vec![
         (reference_child("3,16,1,32,3,16,1,16", IMAGE), Precision::Bf16),
         (paper_child(1, 6, IMAGE), Precision::F32),
-        (paper_child(2, 6, IMAGE), Precision::Bf16),
         (normalised(), Precision::Bf16),
     ];
     // Dropout and batch normalisation are among their operations.
