@@ -28,10 +28,16 @@ impl Stop {
     pub fn on_signals() -> io::Result<Self> {
         let stop = Stop::new();
         for signal in [SIGINT, SIGTERM] {
-            // The first registered runs first, and does nothing while the request is not made.
-            let flag = Arc::clone(&stop.0);
-            signal_hook::flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED, flag)?;
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
+            let requested = Arc::clone(&stop.0);
+            // Two signals may be handled at one moment, by two threads: one of them is the second.
+            let handle = move || {
+                if requested.swap(true, Ordering::SeqCst) {
+                    signal_hook::low_level::exit(EXIT_INTERRUPTED);
+                }
+            };
+            // SAFETY: an atomic exchange and `_exit` are all that the handler does, and both may be
+            // done in one.
+            unsafe { signal_hook::low_level::register(signal, handle) }?;
         }
         Ok(stop)
     }
