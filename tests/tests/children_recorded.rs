@@ -4,26 +4,25 @@
 
 #[path = "child/graphs.rs"]
 mod graphs;
+#[path = "child/images.rs"]
+mod images;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use nasrl_child::data::{ImageShape, Split};
+use nasrl_child::data::Split;
 use nasrl_child::recipe::{Augmentation, Crop, Flip, Normalisation, Optimizer, Precision};
 use nasrl_child::{
     Batch, Lowering, Program, ProgramOptions, Recipe, Schedule, TrainError, Weights,
 };
 use nasrl_cuda_emulator::{Emulator, Options, install};
-use nasrl_space::{
-    Activation, Conv2d, ConvolutionKind, Dense, Extent, Graph, GraphBuilder, Image, NodeId, Op,
-    Padding,
-};
+use nasrl_space::{Graph, Image};
 use nasrl_tensor::cuda::{CudaOptions, KernelCache};
 use nasrl_tensor::{Cuda, Error, Memory};
-use nasrl_tests::Inputs;
 
-use graphs::{CLASSES, paper_child, random_graph, reference_child};
+use graphs::{normalised_child, paper_child, random_graph, reference_child};
+use images::images;
 
 const IMAGE: Image = Image { height: 8, width: 8, channels: 3 };
 /// Two long recordings, a few short ones and a batch of one image.
@@ -50,15 +49,6 @@ fn gpu() -> Cuda {
     emulator();
     let cache = KernelCache::Nowhere;
     Cuda::with_options(&CudaOptions { cache, ..CudaOptions::default() }).unwrap()
-}
-
-fn images(graph: &Graph, count: usize) -> Split {
-    let Image { height, width, channels } = graph.input_shape();
-    let shape = ImageShape { height, width, channels };
-    let mut inputs = Inputs::new(7);
-    let bytes = inputs.indices(count * height * width * channels, 256);
-    let bytes = bytes.into_iter().map(|byte| byte as u8).collect();
-    Split::new(shape, bytes, inputs.indices(count, CLASSES)).unwrap()
 }
 
 /// With everything random that there is.
@@ -141,7 +131,7 @@ fn a_replayed_training_has_the_bits_of_its_single_steps() {
     let mut children = vec![
         (reference_child("3,16,1,32,3,16,1,16", IMAGE), Precision::Bf16),
         (paper_child(1, 6, IMAGE), Precision::F32),
-        (normalised(), Precision::Bf16),
+        (normalised_child(&[0, 1], IMAGE), Precision::Bf16),
     ];
     // Dropout and batch normalisation are among their operations.
     children.extend((0..2).map(|seed| (random_graph(seed, 8), Precision::F32)));
@@ -285,41 +275,12 @@ fn memory_that_runs_out_at_any_moment_is_an_error() {
     train(&on).unwrap();
 }
 
-/// Three convolutions with batch normalisation, of which the last reads the others side by side.
-fn normalised() -> Graph {
-    let mut builder = GraphBuilder::new(IMAGE).unwrap();
-    let layer = |builder: &mut GraphBuilder, name: &str, filters: usize, from: NodeId| {
-        let square = |side| Extent { height: side, width: side };
-        let convolution = Conv2d {
-            kind: ConvolutionKind::Full { filters },
-            kernel: square(3),
-            stride: square(1),
-            dilation: square(1),
-            padding: Padding::Same,
-            bias: false,
-        };
-        let mut add =
-            |part: &str, op, from| builder.add(format!("{name}.{part}"), op, &[from]).unwrap();
-        let convolution = add("conv", Op::Conv2d(convolution), from);
-        let norm = add("norm", Op::BatchNorm, convolution);
-        add("relu", Op::Activation(Activation::Relu), norm)
-    };
-    let input = builder.input();
-    let first = layer(&mut builder, "first", 16, input);
-    let second = layer(&mut builder, "second", 24, first);
-    let both = builder.add("concat", Op::Concat, &[first, second]).unwrap();
-    let last = layer(&mut builder, "last", 8, both);
-    let pooled = builder.add("pool", Op::GlobalAveragePool, &[last]).unwrap();
-    let logits = builder.add("dense", Op::Dense(Dense { units: CLASSES }), &[pooled]).unwrap();
-    builder.finish(logits)
-}
-
 /// Nothing is left of the passes of normalisations, of the concatenation and of the head.
 #[test]
 fn what_is_folded_has_no_kernels() {
     let _alone = alone();
     let on = gpu();
-    let graph = normalised();
+    let graph = normalised_child(&[0, 1], IMAGE);
     let recipe = recipe(Precision::Bf16, OPTIMIZERS[1]);
     let split = images(&graph, BATCH);
     let mut program = program(&on, &graph, &recipe, &split).unwrap();

@@ -6,7 +6,7 @@ use nasrl_space::{Graph, Image};
 use nasrl_tensor::Cpu;
 use nasrl_tensor::cpu::Isa;
 
-use crate::graphs::{random_graph, reference_child};
+use crate::graphs::{normalised_child, random_graph, reference_child};
 use crate::problem::{Problem, Run};
 
 /// A pass of ten layers in f32, relative to the greatest gradient of a parameter. Most are within
@@ -25,6 +25,7 @@ fn graphs() -> Vec<Graph> {
     let children = ["3,16,3,16,3,16,3,16", "1,16,3,32,1,16,3,64"];
     let mut graphs: Vec<Graph> =
         children.iter().map(|tokens| reference_child(tokens, image)).collect();
+    graphs.push(normalised_child(&[1, 0, 1], image));
     graphs.extend((100..160).map(|seed| random_graph(seed, 12)));
     graphs
 }

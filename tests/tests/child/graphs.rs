@@ -25,6 +25,37 @@ pub(crate) fn paper_child(seed: u64, depth: usize, input: Image) -> Graph {
     space.build(&tokens, input, CLASSES).unwrap()
 }
 
+/// Three convolutions with batch normalisation, of which the last reads these of the others side by
+/// side.
+pub(crate) fn normalised_child(concatenated: &[usize], input: Image) -> Graph {
+    let mut builder = GraphBuilder::new(input).unwrap();
+    let layer = |builder: &mut GraphBuilder, name: &str, filters: usize, from: NodeId| {
+        let square = |side| Extent { height: side, width: side };
+        let convolution = Conv2d {
+            kind: ConvolutionKind::Full { filters },
+            kernel: square(3),
+            stride: square(1),
+            dilation: square(1),
+            padding: Padding::Same,
+            bias: false,
+        };
+        let mut add =
+            |part: &str, op, from| builder.add(format!("{name}.{part}"), op, &[from]).unwrap();
+        let convolution = add("conv", Op::Conv2d(convolution), from);
+        let norm = add("norm", Op::BatchNorm, convolution);
+        add("relu", Op::Activation(Activation::Relu), norm)
+    };
+    let from = builder.input();
+    let first = layer(&mut builder, "first", 16, from);
+    let second = layer(&mut builder, "second", 24, first);
+    let inputs: Vec<NodeId> = concatenated.iter().map(|&which| [first, second][which]).collect();
+    let concat = builder.add("concat", Op::Concat, &inputs).unwrap();
+    let last = layer(&mut builder, "last", 8, concat);
+    let pooled = builder.add("pool", Op::GlobalAveragePool, &[last]).unwrap();
+    let logits = builder.add("dense", Op::Dense(Dense { units: CLASSES }), &[pooled]).unwrap();
+    builder.finish(logits)
+}
+
 /// A random network of up to `layers` operations, with skips, joins and every kind of operation.
 pub(crate) fn random_graph(seed: u64, layers: usize) -> Graph {
     let mut random = Random { inputs: Inputs::new(seed) };

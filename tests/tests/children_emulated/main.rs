@@ -2,6 +2,8 @@
 
 #[path = "../child/graphs.rs"]
 mod graphs;
+#[path = "../child/images.rs"]
+mod images;
 mod search;
 mod tiny_search;
 mod training;

@@ -2,25 +2,16 @@
 
 use std::sync::Arc;
 
-use nasrl_child::data::{Dataset, ImageShape, Split, ValidationSplit};
+use nasrl_child::data::{Dataset, ImageShape, ValidationSplit};
 use nasrl_child::recipe::{Augmentation, Crop, Flip, Normalisation, Optimizer, Precision};
 use nasrl_child::{Batch, Training, train, train_on};
 use nasrl_child::{Lowering, Program, ProgramOptions, Recipe, Schedule, Weights};
 use nasrl_space::{Graph, Image};
 use nasrl_tensor::{Backend, Cpu};
-use nasrl_tests::{Inputs, emulated};
+use nasrl_tests::emulated;
 
-use crate::graphs::{CLASSES, paper_child, random_graph, reference_child};
-
-/// Images of a network's own shape.
-fn images(graph: &Graph, count: usize) -> Split {
-    let Image { height, width, channels } = graph.input_shape();
-    let shape = ImageShape { height, width, channels };
-    let mut inputs = Inputs::new(7);
-    let bytes = inputs.indices(count * height * width * channels, 256);
-    let bytes = bytes.into_iter().map(|byte| byte as u8).collect();
-    Split::new(shape, bytes, inputs.indices(count, CLASSES)).unwrap()
-}
+use crate::graphs::{CLASSES, normalised_child, paper_child, random_graph, reference_child};
+use crate::images::images;
 
 /// With everything random that there is.
 fn recipe(precision: Precision) -> Recipe {
@@ -95,6 +86,15 @@ fn a_child_of_the_reference_space_trains_step_by_step_as_on_the_processor() {
 fn children_of_the_papers_space_train_step_by_step_as_on_the_processor() {
     for seed in [0, 1] {
         agree(&paper_child(seed, 6, IMAGE), &format!("paper {seed}"));
+    }
+}
+
+/// What a GPU folds into its convolutions: with an input that is concatenated twice too, whose
+/// gradient one pass cannot add to itself.
+#[test]
+fn concatenations_of_normalised_layers_train_step_by_step_as_on_the_processor() {
+    for concatenated in [&[0, 1][..], &[1, 0, 1], &[0, 0, 0]] {
+        agree(&normalised_child(concatenated, IMAGE), &format!("concatenated {concatenated:?}"));
     }
 }
 

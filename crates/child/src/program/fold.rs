@@ -115,7 +115,11 @@ impl Folder<'_> {
         let (mut outputs, mut all_sums, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for (channels, target) in targets {
             let slice = self.made_by(target).filter(|&made| made != index);
-            let (target, before) = match self.added_to(target).filter(|_| whole_vectors) {
+            // What this very step writes, it cannot be given: an input that is concatenated twice.
+            let given = |(_, before, _): &(usize, ValueId, ValueId)| {
+                whole_vectors && !outputs.contains(&Output::Value(*before))
+            };
+            let (target, before) = match self.added_to(target).filter(given) {
                 Some((add, before, sum)) => {
                     self.gone[add] = true;
                     (sum, Some(before))
@@ -157,24 +161,18 @@ impl Folder<'_> {
 
     /// What a value is made of, for a convolution that can read it in pieces.
     fn segments(&self, x: ValueId, folding: Folding) -> (Vec<Read>, Vec<ValueId>) {
-        let whole = Step {
-            operation: Operation::Concat { pixels: folding.pixels },
-            inputs: vec![x],
-            outputs: Vec::new(),
-        };
-        let concat = match self.maker(x) {
-            Some(step) if matches!(step.operation, Operation::Concat { .. }) => step,
-            _ => &whole,
-        };
         let channels = |value: &ValueId| self.listing.value(*value).of_image() / folding.pixels;
-        let all = |step: &Step| folding.takes(step.inputs.iter().map(channels));
-        let concat = if all(concat) { concat } else { &whole };
-        if !all(concat) {
+        let fits = |parts: &&[ValueId]| folding.takes(parts.iter().map(channels));
+        let concat =
+            self.maker(x).filter(|step| matches!(step.operation, Operation::Concat { .. }));
+        let concat = concat.map(|step| &step.inputs[..]);
+        let whole = [x];
+        let Some(parts) = concat.into_iter().chain([&whole[..]]).find(fits) else {
             return (vec![Read { channels: folding.channels, norm: None }], vec![x]);
-        }
+        };
         let mut segments = Vec::new();
         let mut inputs = Vec::new();
-        for &value in &concat.inputs {
+        for &value in parts {
             let apply = self.maker(value);
             let apply = apply.filter(|step| {
                 let applies = matches!(step.operation, Operation::BatchNormApply { .. });
