@@ -10,6 +10,7 @@ mod executed;
 mod floats;
 mod gpu;
 mod inputs;
+pub mod pair;
 mod tolerance;
 
 pub use counting::Counting;

@@ -2,23 +2,10 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 use bytemuck::NoUninit;
-use nasrl_cuda_emulator::{Emulator, Options, install};
 use nasrl_tensor::cuda::{CudaOptions, Grid, KernelCache, device_count, driver_version};
 use nasrl_tensor::ops::{Activation, activation, add};
 use nasrl_tensor::{Cpu, Cuda, CudaVersion, DType, Error, Memory, Tensor};
-
-const MEMORY: usize = 64 << 20;
-
-fn emulator() -> &'static Emulator {
-    let options = Options { devices: 2, memory: MEMORY, print: false, ..Options::default() };
-    install(&options).unwrap()
-}
-
-fn gpu(ordinal: usize) -> Cuda {
-    emulator();
-    let cache = KernelCache::Nowhere;
-    Cuda::with_options(&CudaOptions { ordinal, cache, ..CudaOptions::default() }).unwrap()
-}
+use nasrl_tests::pair::{MEMORY, emulator, gpu};
 
 #[test]
 fn driver_and_devices_are_told() {

@@ -6,28 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use nasrl_cuda_emulator::{Emulator, Options, install};
-use nasrl_tensor::cuda::{Buffer, CudaOptions, KernelCache};
+use nasrl_tensor::cuda::Buffer;
 use nasrl_tensor::ops::{Activation, ActivationBackend, AddBackend, BiasBackend, Rows, Sum};
 use nasrl_tensor::{Cuda, DType, Error, Memory, Record, Reside, Result, Tensor};
-
-const MEMORY: usize = 64 << 20;
+use nasrl_tests::pair::{MEMORY, emulator, gpu};
 
 /// What the driver was called for is counted for the whole process: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn emulator() -> &'static Emulator {
-    let options = Options { devices: 2, memory: MEMORY, print: false, ..Options::default() };
-    install(&options).unwrap()
-}
-
-fn gpu(ordinal: usize) -> Cuda {
-    emulator();
-    let cache = KernelCache::Nowhere;
-    Cuda::with_options(&CudaOptions { ordinal, cache, ..CudaOptions::default() }).unwrap()
 }
 
 fn calls(function: &str) -> u64 {
