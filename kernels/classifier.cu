@@ -207,11 +207,11 @@ template <bool GRADIENT> DEV void judge(f32* x, u32 label, f32* verdict, const C
     }
     predicted = Warp::reduce(predicted, Min());
     if (Warp::lane() == label % 32) {
-        verdict[0] = (logf(peak.sum) - (x[label] - peak.max)) / g.divisor;
+        verdict[0] = peak.loss(x[label]) / g.divisor;
         verdict[1] = predicted == label ? 1.0f : 0.0f;
     }
     for (u32 k = Warp::lane(); GRADIENT && k < g.classes; k += 32) {
-        f32 p = expf(x[k] - peak.max) / peak.sum / g.divisor;
+        f32 p = peak.probability(x[k]) / g.divisor;
         x[k] = k == label ? p - 1.0f / g.divisor : p;
     }
 }

@@ -35,12 +35,12 @@ DEV void judge(const R& held, u64 row, u32 label, f32 of_label, f32* partial, f3
     });
     predicted = Team::reduce(predicted, Min());
     if (Team::lane() == 0) {
-        partial[row] = (logf(peak.sum) - (of_label - peak.max)) / g.divisor;
+        partial[row] = peak.loss(of_label) / g.divisor;
         partial[g.rows + row] = predicted == label ? 1.0f : 0.0f;
     }
     if (dx == nullptr) return;
     held.write(dx + row * g.classes, [=](u64 j, const f32* x) {
-        f32 p = expf(x[0] - peak.max) / peak.sum / g.divisor;
+        f32 p = peak.probability(x[0]) / g.divisor;
         return j == label ? p - 1.0f / g.divisor : p;
     });
 }

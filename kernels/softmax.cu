@@ -18,7 +18,7 @@
 
 template <class Team, class R, class T> DEV void softmax(const R& row, T* y) {
     Peak peak = peak_of<Team>(row);
-    row.write(y, [=](u64, const f32* x) { return expf(x[0] - peak.max) / peak.sum; });
+    row.write(y, [=](u64, const f32* x) { return peak.probability(x[0]); });
 }
 
 template <class Team, class R, class T> DEV void log_softmax(const R& row, T* y) {

@@ -8,6 +8,9 @@ struct Peak {
 
     // The part of an element in the sum; equal elements count 1 even where both are minus infinity.
     DEV f32 share(f32 x) const { return x == max ? 1.0f : expf(x - max); }
+    DEV f32 probability(f32 x) const { return expf(x - max) / sum; }
+    // -ln probability(x)
+    DEV f32 loss(f32 x) const { return logf(sum) - (x - max); }
 };
 
 // The peak of the first row, the same in every thread of the team.
