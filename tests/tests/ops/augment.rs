@@ -38,7 +38,8 @@ impl Dataset {
 
     fn run(&self, backend: &Device, indices: &[u32], how: &Augment, dtype: DType) -> Vec<f32> {
         let [h, w, c] = self.size;
-        let images = Tensor::from_slice(backend, [IMAGES, h, w, c], &self.bytes).unwrap();
+        let count = self.bytes.len() / (h * w * c);
+        let images = Tensor::from_slice(backend, [count, h, w, c], &self.bytes).unwrap();
         let indices = Tensor::from_slice(backend, [indices.len()], indices).unwrap();
         let y = augment(&images, &indices, how, dtype).unwrap();
         assert_eq!(
@@ -149,7 +150,9 @@ fn bytes_are_moved_exactly() {
                 for flip in [Flip::None, Flip::Horizontal] {
                     for (cutout, draw) in [(0, None), (0, DRAW), (3, DRAW), (16, DRAW), (3, None)] {
                         let how = Augment { normalisation: BYTES, crop, flip, cutout, draw };
-                        for dtype in FLOATS {
+                        // Where a byte goes does not depend on what it becomes.
+                        let dtypes = if cutout == 3 { &FLOATS[..] } else { &[DType::F32] };
+                        for &dtype in dtypes {
                             let what = format!("{how:?} {dtype} {size:?} on {}", backend.name());
                             let found = dataset.run(&backend, &indices(), &how, dtype);
                             assert_equal(&what, &found, &dataset.reference(&indices(), &how));
@@ -227,18 +230,19 @@ fn the_cut_of_a_batch_does_not_show() {
 /// standard deviations.
 #[test]
 fn places_and_flips_are_uniform() {
-    let dataset = Dataset { size: [1, 2, 1], bytes: [10, 20].repeat(IMAGES) };
+    const DRAWS: usize = 9000;
+    let dataset = Dataset { size: [1, 2, 1], bytes: [10, 20].repeat(DRAWS) };
     let Some(device) = backends().pop() else { return };
+    let crop = Crop::Pad { by: 1 };
+    let how = Augment { crop, flip: Flip::Horizontal, draw: DRAW, ..Augment::normalise(BYTES) };
+    let indices: Vec<u32> = (0..DRAWS as u32).collect();
     let (mut inside, mut mirrored) = (0, 0);
-    for step in 0..9000 {
-        let draw = Some(Draw { key: Key([1, 2]), step });
-        let crop = Crop::Pad { by: 1 };
-        let how = Augment { crop, flip: Flip::Horizontal, draw, ..Augment::normalise(BYTES) };
-        match dataset.run(&device, &[5], &how, DType::F32)[..] {
+    for image in dataset.run(&device, &indices, &how, DType::F32).chunks_exact(2) {
+        match image {
             [10.0, 20.0] => inside += 1,
             [20.0, 10.0] => (inside, mirrored) = (inside + 1, mirrored + 1),
             [_, 0.0] | [0.0, _] => {}
-            ref other => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
     assert!((1000i32 - inside).abs() < 149, "{inside}");

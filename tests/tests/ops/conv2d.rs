@@ -225,7 +225,8 @@ fn random_values_are_within_the_error_of_their_sums() {
 /// Filters are multiplied as values of the activations' type, whatever a processor computes in.
 #[test]
 fn filters_are_rounded_to_the_type_of_activations() {
-    for geometry in catalogue() {
+    // How they are packed depends on the algorithm alone: some of each.
+    for geometry in catalogue().into_iter().step_by(3) {
         let exact = Problem::uniform(2, geometry);
         let drawn = Inputs::new(14).uniform(exact.w.len());
         for dtype in FLOATS {

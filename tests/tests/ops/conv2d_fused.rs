@@ -41,7 +41,7 @@ fn catalogue() -> Vec<Case> {
         case(dilated(full([12, 13], 24, 16, [3, 2]), [2, 3]).same(), &[24]),
         case(full([4, 4], 72, 64, [1, 1]), &[8, 40, 24]),
         case(full([17, 33], 8, 40, [3, 3]).same(), &[8]),
-        case(full([19, 18], 152, 48, [3, 3]).same(), &[48, 56, 48]),
+        case(full([9, 10], 152, 48, [3, 3]).same(), &[48, 56, 48]),
         case(strided(full([10, 9], 16, 72, [3, 3]), [3, 3]), &[8, 8]),
         case(strided(full([9, 8], 24, 16, [1, 1]), [2, 3]), &[8, 8, 8]),
         case(full([6, 7], 5, 8, [3, 3]).same(), &[2, 3]),
@@ -247,7 +247,7 @@ fn added(pieces: &[f32], len: usize) -> Vec<f32> {
 #[test]
 fn integers_are_exact() {
     for case in catalogue() {
-        for images in [1, 5] {
+        for images in [1, 3] {
             let mut inputs = Inputs::new(31);
             let operands = Operands::new(&case, images, |len, most| inputs.integers(len, most));
             let reference = operands.seen(&case).reference();
@@ -355,10 +355,12 @@ fn check_input(
 /// With values that every step rounds, and functions that kernels fuse or do not.
 #[test]
 fn results_have_the_bits_of_the_operations_one_after_another() {
-    let functions: [Replaced; 2] = [|f| f, |f| f.map(|_| Activation::Tanh)];
-    for (case, f) in catalogue().iter().flat_map(|case| functions.map(|f| (case, f))) {
+    let (fused_ones, another): (Replaced, Replaced) = (|f| f, |f| f.map(|_| Activation::Tanh));
+    let catalogue = catalogue();
+    let cases = catalogue.iter().map(|case| (case, fused_ones));
+    for (case, f) in cases.chain(catalogue[..4].iter().map(|case| (case, another))) {
         let mut inputs = Inputs::new(32);
-        let operands = Operands::new(case, 3, |len, _| inputs.uniform(len));
+        let operands = Operands::new(case, 2, |len, _| inputs.uniform(len));
         for on in backends() {
             for dtype in FLOATS {
                 let bench = Bench { on: &on, dtype };

@@ -1,8 +1,6 @@
 //! The operations' tests on the emulator, which checks every access of every kernel: bounds, memory
 //! that was never written, races within a block.
 
-#[path = "../ops_cuda/conv2d_algorithms.rs"]
-mod conv2d_algorithms;
 #[path = "../ops/operations.rs"]
 mod operations;
 
