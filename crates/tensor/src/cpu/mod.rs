@@ -38,7 +38,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 pub use buffer::Buffer;
-pub use conv2d::Conv2dPlan;
+pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use isa::Isa;
 
 use crate::{DType, Element, Error, Memory, Record, Reside, Result};
@@ -51,6 +51,7 @@ use crate::{DType, Element, Error, Memory, Record, Reside, Result};
 pub struct Cpu {
     isa: Isa,
     threads: Threads,
+    conv2d: Conv2dAlgorithm,
 }
 
 #[derive(Clone, Debug)]
@@ -66,13 +67,13 @@ enum Threads {
 impl Cpu {
     /// The best instruction set of this processor and rayon's global thread pool.
     pub fn new() -> Self {
-        Cpu { isa: Isa::best(), threads: Threads::Global }
+        Self::on(Threads::Global)
     }
 
     /// Operations run in the thread that calls them, which is what a caller wants who
     /// parallelises over larger pieces.
     pub fn serial() -> Self {
-        Cpu { isa: Isa::best(), threads: Threads::One }
+        Self::on(Threads::One)
     }
 
     /// Operations use a pool of `threads` threads, made for this backend and its clones.
@@ -94,7 +95,7 @@ impl Cpu {
                     .num_threads(threads)
                     .build()
                     .map_err(|_| refused("as many as the system allows"))?;
-                Ok(Cpu { isa: Isa::best(), threads: Threads::Own(Arc::new(pool)) })
+                Ok(Self::on(Threads::Own(Arc::new(pool))))
             }
         }
     }
@@ -106,6 +107,15 @@ impl Cpu {
     pub fn with_isa(self, isa: Isa) -> Result<Self> {
         isa.check()?;
         Ok(Cpu { isa, ..self })
+    }
+
+    /// The same with a choice of how convolutions are computed.
+    pub fn with_conv2d(self, conv2d: Conv2dAlgorithm) -> Self {
+        Cpu { conv2d, ..self }
+    }
+
+    fn on(threads: Threads) -> Self {
+        Cpu { isa: Isa::best(), threads, conv2d: Conv2dAlgorithm::default() }
     }
 
     /// The instruction set in use.

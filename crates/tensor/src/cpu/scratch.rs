@@ -18,10 +18,13 @@ pub(super) enum Slot {
     MatrixA,
     MatrixB,
     MatrixRows,
+    TransformedImage,
+    TransformedMap,
+    TransformedFilters,
 }
 
 /// The scratches of a thread.
-pub(super) struct Scratch([Vec<u32>; Slot::MatrixRows as usize + 1]);
+pub(super) struct Scratch([Vec<u32>; Slot::TransformedFilters as usize + 1]);
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
@@ -30,7 +33,7 @@ thread_local! {
 
 impl Scratch {
     const fn new() -> Self {
-        Scratch([const { Vec::new() }; Slot::MatrixRows as usize + 1])
+        Scratch([const { Vec::new() }; Slot::TransformedFilters as usize + 1])
     }
 
     /// At least `words` words, as they were left; [`SLACK`] more may be read. The address holds

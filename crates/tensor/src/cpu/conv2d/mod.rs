@@ -12,6 +12,9 @@ mod fused;
 mod output;
 mod pack;
 mod wgrad;
+mod winograd;
+
+use std::marker::PhantomData;
 
 use super::scratch::{Scratch, with_scratch};
 use super::simd::{Arithmetic, Engine, Task};
@@ -22,6 +25,7 @@ use depthwise::Depthwise;
 use dgrad::Dgrad;
 use fprop::Fprop;
 use wgrad::Wgrad;
+use winograd::Winograd;
 
 /// Images whose weight gradients are added up before the next ones', whatever the threads.
 const WGRAD_BLOCK: usize = 16;
@@ -34,8 +38,20 @@ pub struct Conv2dPlan {
     kernels: Kernels,
 }
 
+/// How a CPU computes convolutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Conv2dAlgorithm {
+    /// Plain sums, exact where `f32` holds them.
+    #[default]
+    Direct,
+    /// A quarter of the products for most 3x3 filters of stride 1, by Winograd's F(4x4, 3x3), whose
+    /// rounding errors are a few times those of a plain sum; others as [`Conv2dAlgorithm::Direct`].
+    Winograd,
+}
+
 enum Kernels {
     Full(Box<Full>),
+    Winograd(Box<Winograd>),
     Depthwise(Depthwise),
 }
 
@@ -55,6 +71,7 @@ impl Conv2dBackend for Cpu {
                 full.fprop.make_room();
                 full.dgrad.make_room();
             }
+            Kernels::Winograd(winograd) => winograd.make_room(),
             Kernels::Depthwise(depthwise) => depthwise.make_room(),
         }
         Ok(plan)
@@ -63,23 +80,18 @@ impl Conv2dBackend for Cpu {
     fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, _: usize) -> Conv2dMemory {
         match self.conv2d_tables(geometry, dtype).kernels {
             Kernels::Full(full) => {
-                let passes = [full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()];
-                let plan = passes.iter().map(|pass| pass.plan).sum();
-                let scratch = passes.iter().map(|pass| pass.scratch).max().unwrap_or(0);
-                Conv2dMemory::undivided(plan, scratch)
+                in_turn([full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()])
             }
+            Kernels::Winograd(winograd) => in_turn(winograd.memory()),
             Kernels::Depthwise(depthwise) => depthwise.memory(),
         }
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
         let filters = &filters.slice::<f32>()[..plan.geometry.filter_shape().count()];
-        with_float!("conv2d_load", plan, T => match &mut plan.kernels {
-            Kernels::Full(full) => {
-                full.fprop.load::<T>(filters);
-                full.dgrad.load::<T>(filters);
-            }
-            Kernels::Depthwise(depthwise) => depthwise.load::<T>(filters),
+        with_float!("conv2d_load", plan, T => {
+            let Conv2dPlan { engine, kernels, .. } = plan;
+            engine.run(LoadTask { kernels, filters, dtype: PhantomData::<T> });
         });
         Ok(())
     }
@@ -172,6 +184,14 @@ impl Cpu {
         let kernels = match geometry.connection {
             Connection::Full => {
                 let engine = Engine::new(self.isa, dtype);
+                let winograd = match self.conv2d {
+                    Conv2dAlgorithm::Winograd => Winograd::new(geometry, engine, dtype),
+                    Conv2dAlgorithm::Direct => None,
+                };
+                if let Some(winograd) = winograd {
+                    let kernels = Kernels::Winograd(Box::new(winograd));
+                    return Conv2dPlan { geometry: *geometry, dtype, engine, kernels };
+                }
                 Kernels::Full(Box::new(Full {
                     fprop: Fprop::new(geometry, engine, dtype),
                     dgrad: Dgrad::new(geometry, engine, dtype),
@@ -204,6 +224,32 @@ impl Conv2d {
     }
 }
 
+/// What passes that run one after another take.
+fn in_turn<const N: usize>(passes: [Conv2dMemory; N]) -> Conv2dMemory {
+    let plan = passes.iter().map(|pass| pass.plan).sum();
+    Conv2dMemory::undivided(plan, passes.iter().map(|pass| pass.scratch).max().unwrap_or(0))
+}
+
+struct LoadTask<'a, T> {
+    kernels: &'a mut Kernels,
+    filters: &'a [f32],
+    dtype: PhantomData<T>,
+}
+
+impl<T: Float> Task for LoadTask<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        match self.kernels {
+            Kernels::Full(full) => {
+                full.fprop.load::<T>(self.filters);
+                full.dgrad.load::<T>(self.filters);
+            }
+            Kernels::Winograd(winograd) => winograd.load::<M, T>(self.filters),
+            Kernels::Depthwise(depthwise) => depthwise.load::<T>(self.filters),
+        }
+    }
+}
+
 /// What all images of a forward pass share.
 struct Pass<'a, T> {
     plan: &'a Conv2dPlan,
@@ -223,13 +269,17 @@ impl<T: Float> Task for FpropTask<'_, T> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
         let Pass { plan, bias, relu, x } = *self.pass;
-        let image = plan.geometry.image_len();
-        for (index, y) in self.y.chunks_exact_mut(plan.geometry.map_len()).enumerate() {
-            let x = &x[(self.first + index) * image..][..image];
-            let (epilogue, scratch) = ((bias, relu), &mut *self.scratch);
+        let (image, map) = (plan.geometry.image_len(), plan.geometry.map_len());
+        let x = &x[self.first * image..][..self.y.len() / map * image];
+        let epilogue = (bias, relu);
+        if let Kernels::Winograd(winograd) = &plan.kernels {
+            return winograd.fprop::<M, T>(x, epilogue, self.y, self.scratch);
+        }
+        for (x, y) in x.chunks_exact(image).zip(self.y.chunks_exact_mut(map)) {
             match &plan.kernels {
-                Kernels::Full(full) => full.fprop.image::<M, T>(x, epilogue, y, scratch),
-                Kernels::Depthwise(kernel) => kernel.fprop::<M, T>(x, epilogue, y, scratch),
+                Kernels::Full(full) => full.fprop.image::<M, T>(x, epilogue, y, self.scratch),
+                Kernels::Depthwise(kernel) => kernel.fprop::<M, T>(x, epilogue, y, self.scratch),
+                Kernels::Winograd(_) => {}
             }
         }
     }
@@ -248,12 +298,18 @@ impl<T: Float> Task for DgradTask<'_, T> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
         let (image, map) = (self.plan.geometry.image_len(), self.plan.geometry.map_len());
+        if let Kernels::Winograd(winograd) = &self.plan.kernels {
+            let dy = &self.dy[self.first * map..][..self.dx.len() / image * map];
+            let mask = self.mask.map(|mask| &mask[self.first * image..][..self.dx.len()]);
+            return winograd.dgrad::<M, T>(dy, mask, self.dx, self.scratch);
+        }
         for (index, dx) in self.dx.chunks_exact_mut(image).enumerate() {
             let dy = &self.dy[(self.first + index) * map..][..map];
             let mask = self.mask.map(|mask| &mask[(self.first + index) * image..][..image]);
             match &self.plan.kernels {
                 Kernels::Full(full) => full.dgrad.image::<M, T>(dy, mask, dx, self.scratch),
                 Kernels::Depthwise(kernel) => kernel.dgrad::<M, T>(dy, mask, dx),
+                Kernels::Winograd(_) => {}
             }
         }
     }
@@ -271,10 +327,14 @@ impl<T: Float> Task for WgradTask<'_, T> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
         let (image, map) = (self.plan.geometry.image_len(), self.plan.geometry.map_len());
+        if let Kernels::Winograd(winograd) = &self.plan.kernels {
+            return winograd.wgrad::<M, T>(self.x, self.dy, self.dw, self.scratch);
+        }
         for (x, dy) in self.x.chunks_exact(image).zip(self.dy.chunks_exact(map)) {
             match &self.plan.kernels {
                 Kernels::Full(full) => full.wgrad.image::<M, T>(x, dy, self.dw, self.scratch),
                 Kernels::Depthwise(kernel) => kernel.wgrad::<M, T>(x, dy, self.dw, self.scratch),
+                Kernels::Winograd(_) => {}
             }
         }
     }

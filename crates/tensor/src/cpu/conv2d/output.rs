@@ -19,6 +19,12 @@ pub(super) struct Gradient<'a, T> {
     pub(super) mask: Option<*const T>,
 }
 
+/// Rows of a matrix of whole vectors: `c[row pitch + column] = sum`.
+pub(super) struct Plane {
+    pub(super) c: *mut f32,
+    pub(super) pitch: usize,
+}
+
 /// Rows of a matrix: `c[row pitch + column] += sum`.
 pub(super) struct Rows {
     pub(super) c: *mut f32,
@@ -71,6 +77,19 @@ impl<T: Float> Output for Gradient<'_, T> {
             };
             S::store_as(self.dx.add(place), sums, lanes);
         }
+    }
+}
+
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Output for Plane {
+    #[inline(always)]
+    unsafe fn initial<S: Simd>(&self, _: usize, _: usize) -> S::Vector {
+        unsafe { S::splat(0.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(&self, row: usize, column: usize, sums: S::Vector, _: usize) {
+        unsafe { S::store(self.c.add(row * self.pitch + column), sums) }
     }
 }
 

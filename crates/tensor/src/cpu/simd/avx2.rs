@@ -62,6 +62,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
@@ -79,6 +84,7 @@ impl Simd for Avx2 {
 
 impl Arithmetic for Singles<Avx2> {
     type S = Avx2;
+    type Single = Self;
 
     #[inline(always)]
     unsafe fn multiply_add(acc: __m256, a: __m256, b: __m256) -> __m256 {

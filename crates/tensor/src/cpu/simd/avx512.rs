@@ -73,6 +73,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
@@ -120,6 +125,15 @@ impl Simd for Avx512 {
             }
         }
     }
+
+    #[inline(always)]
+    unsafe fn store_pairs(to: *mut f32, low: __m512, high: __m512) {
+        unsafe {
+            let low = _mm512_cvtepu16_epi32(round_to_bf16(low));
+            let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(round_to_bf16(high)));
+            _mm512_storeu_si512(to.cast(), _mm512_or_si512(low, high));
+        }
+    }
 }
 
 /// Nearest even, NaN kept: the integer form, so that the bits are those of `half` on every path.
@@ -139,6 +153,7 @@ unsafe fn round_to_bf16(v: __m512) -> __m256i {
 
 impl Arithmetic for Singles<Avx512> {
     type S = Avx512;
+    type Single = Self;
 
     #[inline(always)]
     unsafe fn multiply_add(acc: __m512, a: __m512, b: __m512) -> __m512 {
@@ -155,6 +170,7 @@ impl Arithmetic for Singles<Avx512> {
 
 impl Arithmetic for Pairs {
     type S = Avx512;
+    type Single = Singles<Avx512>;
 
     #[inline(always)]
     unsafe fn multiply_add(acc: __m512, a: __m512, b: __m512) -> __m512 {

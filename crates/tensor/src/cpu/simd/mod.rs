@@ -11,6 +11,11 @@ mod avx2;
 mod avx512;
 mod portable;
 
+#[cfg(test)]
+pub(crate) use portable::Portable;
+
+use half::bf16;
+
 use super::Isa;
 use super::kernel::{Output, Product};
 use crate::{DType, Float};
@@ -33,6 +38,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn load_partial(from: *const f32, lanes: usize) -> Self::Vector;
     unsafe fn store_partial(to: *mut f32, v: Self::Vector, lanes: usize);
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the processor can.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The larger of `v` and 0; NaN stays NaN, so that a diverged child cannot look sound.
@@ -78,6 +84,21 @@ pub(crate) trait Simd: Copy {
             }
         }
     }
+
+    /// Stores words of two bf16 each, `low` in the lower half.
+    #[inline(always)]
+    unsafe fn store_pairs(to: *mut f32, low: Self::Vector, high: Self::Vector) {
+        // SAFETY: the caller's promise covers a vector of words at `to`.
+        unsafe {
+            let [mut lows, mut highs] = [[0.0f32; MAX_LANES]; 2];
+            Self::store(lows.as_mut_ptr(), low);
+            Self::store(highs.as_mut_ptr(), high);
+            for (lane, (low, high)) in lows.iter().zip(&highs).enumerate().take(Self::LANES) {
+                let [low, high] = [low, high].map(|x| u32::from(bf16::from_f32(*x).to_bits()));
+                to.add(lane).cast::<u32>().write_unaligned(low | high << 16);
+            }
+        }
+    }
 }
 
 /// The widest vectors of any instruction set.
@@ -91,6 +112,9 @@ pub(crate) const MAX_LANES: usize = 16;
 pub(crate) trait Arithmetic: 'static {
     /// The vectors it works on.
     type S: Simd;
+
+    /// Single-precision words on the same vectors.
+    type Single: Arithmetic<S = Self::S>;
 
     /// `acc + a b`, lane by lane.
     unsafe fn multiply_add(

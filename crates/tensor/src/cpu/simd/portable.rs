@@ -48,6 +48,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
@@ -65,6 +70,7 @@ impl Simd for Portable {
 
 impl Arithmetic for Singles<Portable> {
     type S = Portable;
+    type Single = Self;
 
     #[inline(always)]
     unsafe fn multiply_add(acc: [f32; 8], a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
