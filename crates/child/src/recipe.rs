@@ -2,8 +2,9 @@
 
 use std::f64::consts::PI;
 
-use nasrl_tensor::Memory;
+use nasrl_tensor::cpu::Conv2dAlgorithm;
 use nasrl_tensor::ops::{OptimizerStep, StepSizes, UpdateRule};
+use nasrl_tensor::{Cpu, Memory};
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
@@ -40,6 +41,8 @@ pub struct Recipe {
     /// The type of activations and their gradients; parameters, statistics, head and optimizer are
     /// f32 always.
     pub precision: Precision,
+    /// How a CPU computes convolutions; a GPU has one way.
+    pub convolution: Convolution,
 }
 
 /// The order of the training images.
@@ -192,6 +195,17 @@ pub enum Precision {
     Bf16,
 }
 
+/// How a CPU computes convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Convolution {
+    /// As sums of products of pixels and weights.
+    Direct,
+    /// By Winograd's algorithm where that is faster ([`Conv2dAlgorithm::Winograd`]): the same up to
+    /// rounding.
+    Winograd,
+}
+
 impl Recipe {
     /// The reference repository's (titu1994/neural-architecture-search): inputs divided by 255, no
     /// augmentation, Adam with Keras's constants, batches of 128, reshuffled each epoch, ten
@@ -213,6 +227,7 @@ impl Recipe {
             augmentation: Augmentation::default(),
             batch_norm: BatchNorm::default(),
             precision: Precision::F32,
+            convolution: Convolution::Winograd,
         }
     }
 
@@ -238,6 +253,14 @@ impl Recipe {
             },
             ..Self::reference()
         }
+    }
+
+    /// The processor that children are trained on by this recipe.
+    pub(crate) fn cpu(&self) -> Cpu {
+        Cpu::serial().with_conv2d(match self.convolution {
+            Convolution::Direct => Conv2dAlgorithm::Direct,
+            Convolution::Winograd => Conv2dAlgorithm::Winograd,
+        })
     }
 
     /// What the optimizer does in a step.
@@ -440,6 +463,7 @@ mod tests {
             augmentation = { crop = { kind = "pad", by = 4 }, flip = "horizontal", cutout = 8 }
             batch-norm = { epsilon = 0.001 }
             precision = "bf16"
+            convolution = "direct"
         "#;
         let expected = Recipe {
             epochs: 3,
@@ -453,6 +477,7 @@ mod tests {
             },
             batch_norm: BatchNorm { epsilon: 0.001, ..BatchNorm::default() },
             precision: Precision::Bf16,
+            convolution: Convolution::Direct,
             ..Recipe::reference()
         };
         assert_eq!(toml::from_str::<Recipe>(text).unwrap(), expected);
@@ -469,6 +494,7 @@ mod tests {
             "augmentation = { crop = { kind = \"none\", by = 4 } }",
             "batch-norm = { decay = 0.9 }",
             "precision = \"fp8\"",
+            "convolution = \"fft\"",
         ] {
             assert!(toml::from_str::<Recipe>(text).is_err(), "{text}");
         }

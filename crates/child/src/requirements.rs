@@ -1,7 +1,7 @@
 //! What a child asks of a machine, before anything is allocated for it.
 
 use nasrl_space::Graph;
-use nasrl_tensor::{Backend, Cpu};
+use nasrl_tensor::Backend;
 
 use crate::TrainError;
 use crate::program::{self, Lowering};
@@ -33,7 +33,7 @@ pub fn requirements(
     threads: usize,
 ) -> Result<Requirements, TrainError> {
     let schedule = Schedule::cpu(graph, recipe.precision, threads);
-    requirements_on(&Cpu::serial(), graph, recipe, schedule)
+    requirements_on(&recipe.cpu(), graph, recipe, schedule)
 }
 
 /// [`requirements`] on a backend, with batches cut as `schedule` says.

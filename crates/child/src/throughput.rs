@@ -5,7 +5,6 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use nasrl_space::Graph;
-use nasrl_tensor::Cpu;
 use nasrl_tensor::random::{Key, Philox};
 use rand_core::Rng;
 
@@ -67,7 +66,7 @@ fn time(
     let schedule = Schedule::cpu(graph, recipe.precision, options.threads);
     let input = recipe.input(split);
     let compile = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
-    let mut program = Program::new(&Cpu::serial(), graph, recipe, &compile)?;
+    let mut program = Program::new(&recipe.cpu(), graph, recipe, &compile)?;
     program.load(&Weights::initial(graph, 0, 0))?;
     let mut seconds = |steps: usize| {
         let order: Vec<u32> = (0..split.len() as u32).cycle().take(steps * recipe.batch).collect();

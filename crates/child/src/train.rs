@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nasrl_space::Graph;
+use nasrl_tensor::Backend;
 use nasrl_tensor::random::{Key, Philox};
-use nasrl_tensor::{Backend, Cpu};
 
 use crate::TrainError;
 use crate::checkpoint::{self, Checkpoint};
@@ -61,7 +61,7 @@ pub fn train(
     dataset: &Dataset,
     training: Training<'_>,
 ) -> Result<Trained, TrainError> {
-    train_on(&Cpu::serial(), graph, recipe, dataset, training)
+    train_on(&recipe.cpu(), graph, recipe, dataset, training)
 }
 
 /// [`train`] on a backend whose operations run in the thread that calls them.
@@ -145,7 +145,7 @@ pub fn evaluate(
     let schedule = Schedule::cpu(graph, recipe.precision, rayon::current_num_threads());
     let input = recipe.input(&dataset.train);
     let options = ProgramOptions { lowering: Lowering::Fused, schedule, input, seed: 0, trial: 0 };
-    let mut program = Program::new(&Cpu::serial(), graph, recipe, &options)?;
+    let mut program = Program::new(&recipe.cpu(), graph, recipe, &options)?;
     program.load(weights)?;
     measure(&mut program, &split, recipe.batch, None).map(Some)
 }

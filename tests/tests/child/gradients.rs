@@ -4,7 +4,7 @@ use nasrl_child::Lowering;
 use nasrl_child::recipe::Precision;
 use nasrl_space::{Graph, Image};
 use nasrl_tensor::Cpu;
-use nasrl_tensor::cpu::Isa;
+use nasrl_tensor::cpu::{Conv2dAlgorithm, Isa};
 
 use crate::graphs::{normalised_child, random_graph, reference_child};
 use crate::problem::{Problem, Run};
@@ -17,6 +17,8 @@ const F32: f64 = 5e-4;
 /// The same in bf16, whose unit roundoff is 4e-3: after four layers the mean error of a gradient is
 /// up to 9 %, PyTorch's as well, and single elements lie further away.
 const BF16: f64 = 0.35;
+
+const ALGORITHMS: [Conv2dAlgorithm; 2] = [Conv2dAlgorithm::Direct, Conv2dAlgorithm::Winograd];
 
 const LOWERINGS: [Lowering; 2] = [Lowering::Plain, Lowering::Fused];
 
@@ -54,25 +56,28 @@ fn every_instruction_set_computes_them() {
     for isa in Isa::available() {
         for (number, graph) in graphs().into_iter().enumerate().take(12) {
             let problem = Problem::new(graph, 6, number as u64);
-            let backend = Cpu::serial().with_isa(isa).unwrap();
-            let run = Run { backend, ..Run::new(2, 2, 4) };
-            let found = problem.train(&run);
-            let what = format!("graph {number} on {isa}");
-            found.assert_gradients(&what, &problem.reference().gradients, F32);
+            let expected = problem.reference().gradients;
+            for algorithm in ALGORITHMS {
+                let backend = Cpu::serial().with_isa(isa).unwrap().with_conv2d(algorithm);
+                let run = Run { backend, ..Run::new(2, 2, 4) };
+                let what = format!("graph {number} on {isa}, {algorithm:?}");
+                problem.train(&run).assert_gradients(&what, &expected, F32);
+            }
         }
     }
 }
 
 #[test]
 fn bf16_programs_come_close() {
-    for tokens in ["3,16,3,16,3,16,3,16", "1,16,3,32,1,16,3,64"] {
+    for tokens in ["3,16,3,16,3,16,3,16", "1,16,3,32,1,16,3,64", "3,32,3,32,3,32,3,32"] {
         let graph = reference_child(tokens, Image { height: 12, width: 12, channels: 3 });
         let problem = Problem::new(graph, 12, 3);
         let expected = problem.reference();
-        for lowering in LOWERINGS {
-            let run = Run { lowering, precision: Precision::Bf16, ..Run::new(1, 4, 8) };
+        for (lowering, algorithm) in LOWERINGS.into_iter().zip(ALGORITHMS) {
+            let backend = Cpu::serial().with_conv2d(algorithm);
+            let run = Run { backend, lowering, precision: Precision::Bf16, ..Run::new(1, 4, 8) };
             let found = problem.train(&run);
-            let what = format!("{tokens}, {lowering:?}");
+            let what = format!("{tokens}, {lowering:?}, {algorithm:?}");
             let error = (f64::from(found.score.loss) - expected.loss).abs();
             assert!(error <= 0.02 * expected.loss, "{what}: loss is off by {error:e}");
             found.assert_gradients(&what, &expected.gradients, BF16);
