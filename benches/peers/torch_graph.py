@@ -201,7 +201,7 @@ def compare(options, tokens, images, labels):
     """Whether the losses of both agree."""
     shape = "x".join(str(images.shape[axis]) for axis in (2, 3, 1))
     child = ["--tokens", tokens]
-    graph = run_nasrl(options, "space", "show", options.space, *child, "--image", shape, "--export")
+    graph = run_nasrl(options, "space", "show", "--space", options.space, *child, "--image", shape, "--export")
     graph = json.loads(graph)
     weights = draw_weights(graph, options.seed)
     with tempfile.TemporaryDirectory() as folder:

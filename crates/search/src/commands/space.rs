@@ -74,12 +74,18 @@ struct SpaceArgument {
     /// The space with so many layers and no other number. Default: all that it has.
     #[arg(long, value_name = "N")]
     depth: Option<usize>,
+    /// The space with batch normalisation after every convolution.
+    #[arg(long)]
+    batch_norm: bool,
 }
 
 impl SpaceArgument {
     fn open(&self) -> Result<Space, CommandError> {
         let name = self.option.as_ref().or(self.operand.as_ref());
-        let space = Space::open(name.map_or(DEFAULT_SPACE, String::as_str)).map_err(refused)?;
+        let mut space = Space::open(name.map_or(DEFAULT_SPACE, String::as_str)).map_err(refused)?;
+        if self.batch_norm {
+            space = space.with_batch_norm().map_err(refused)?;
+        }
         match self.depth {
             Some(depth) => space.at_depth(depth).map_err(refused),
             None => Ok(space),

@@ -1,13 +1,18 @@
+use super::columns::{Elementwise, Pass};
+use super::concat::CopyTask;
+use super::simd::Simd;
 use super::{Buffer, Cpu, with_float};
-use crate::ops::AddBackend;
-use crate::{Float, Result};
+use crate::Result;
+use crate::ops::{AddBackend, ChannelRange, CopyChannels, Sum};
 
 impl AddBackend for Cpu {
     fn add(&self, len: usize, a: &Buffer, b: &Buffer, y: &mut Buffer) -> Result<()> {
         with_float!("add", a, T => {
             let (a, b) = (&a.slice::<T>()[..len], &b.slice::<T>()[..len]);
             self.chunks(&mut y.slice_mut::<T>()[..len], 1, |first, y| {
-                sum(&a[first..][..y.len()], &b[first..][..y.len()], y);
+                let inputs = [&a[first..][..y.len()], &b[first..][..y.len()]];
+                let pass = Pass { channels: 1, inputs, lines: [], sums: [], output: Some(y) };
+                pass.run(self, Both);
             });
         });
         Ok(())
@@ -17,22 +22,28 @@ impl AddBackend for Cpu {
         with_float!("add_assign", x, T => {
             let x = &x.slice::<T>()[..len];
             self.chunks(&mut y.slice_mut::<T>()[..len], 1, |first, y| {
-                accumulate(&x[first..][..y.len()], y);
+                let whole = ChannelRange { first: 0, width: y.len() };
+                let geometry = CopyChannels { rows: 1, channels: y.len(), from: whole, to: whole };
+                let x = &x[first..][..y.len()];
+                self.engine().run(CopyTask { geometry, x, sum: Sum::Add, y });
             });
         });
         Ok(())
     }
 }
 
-/// `y += x`.
-pub(super) fn accumulate<T: Float>(x: &[T], y: &mut [T]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = T::from_f32(y.to_f32() + x.to_f32());
-    }
-}
+/// `a + b`.
+struct Both;
 
-fn sum<T: Float>(a: &[T], b: &[T], y: &mut [T]) {
-    for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-        *y = T::from_f32(a.to_f32() + b.to_f32());
+impl Elementwise<2, 0, 0> for Both {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [a, b]: [S::Vector; 2],
+        _: &[S::Vector; 0],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        // SAFETY: the caller's.
+        unsafe { S::add(a, b) }
     }
 }

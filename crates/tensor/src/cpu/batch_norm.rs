@@ -1,5 +1,8 @@
-use super::columns::Columns;
-use super::fused::{with_activation, with_gradient};
+use std::marker::PhantomData;
+
+use super::columns::{self, Elementwise, NO_OUTPUT, Pass, Total};
+use super::curve::{Curve, with_curve};
+use super::simd::Simd;
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{Activation, BatchNorm, BatchNormBackend, Parts, Rows, Upstream};
 use crate::{Float, Result};
@@ -7,12 +10,10 @@ use crate::{Float, Result};
 impl BatchNormBackend for Cpu {
     fn batch_norm_moments(&self, rows: Rows, x: &Buffer, moments: &mut Buffer) -> Result<()> {
         let channels = rows.channels;
-        let columns = Columns::new(channels);
         let blocks = with_float!("batch_norm_moments", x, T => {
             let x = x.slice::<T>();
-            self.map_blocks(rows.count, columns.block(), |block| {
-                let x = &x[block.start * channels..block.end * channels];
-                block_moments(channels, &columns, x)
+            self.map_blocks(rows.count, columns::block(channels), |block| {
+                self.block_moments(channels, &x[block.start * channels..block.end * channels])
             })
         });
         let combined = Combined::of(channels, blocks.iter().map(|moments| &moments[..]));
@@ -74,15 +75,13 @@ impl BatchNormBackend for Cpu {
         normalizer: &Buffer,
         y: &mut Buffer,
     ) -> Result<()> {
-        let columns = Columns::new(rows.channels);
-        let [scale, shift] = rows_of(normalizer, rows.channels).map(|row| columns.repeat(row));
-        with_float!("batch_norm_apply", x, T => with_activation!(activation, f => {
+        let lines = rows_of::<2>(normalizer, rows.channels);
+        with_float!("batch_norm_apply", x, T => with_curve!(activation, F => {
             let x = x.slice::<T>();
             self.chunks(&mut y.slice_mut::<T>()[..rows.elements()], rows.channels, |first, y| {
-                let x = &x[first * rows.channels..][..y.len()];
-                for (x, y) in x.chunks(scale.len()).zip(y.chunks_mut(scale.len())) {
-                    affine(f, x, [&scale, &shift], y);
-                }
+                let inputs = [&x[first * rows.channels..][..y.len()]];
+                let (channels, output) = (rows.channels, Some(y));
+                Pass { channels, inputs, lines, sums: [], output }.run(self, Affine::<F>::NEW);
             });
         }));
         Ok(())
@@ -96,21 +95,18 @@ impl BatchNormBackend for Cpu {
         sums: &mut Buffer,
     ) -> Result<()> {
         let channels = rows.channels;
-        let columns = Columns::new(channels);
-        let [scale, shift, mean, _] = rows_of(normalizer, channels).map(|row| columns.repeat(row));
+        let lines = rows_of::<3>(normalizer, channels);
         let sums = &mut sums.slice_mut::<f32>()[..2 * channels];
         sums.fill(0.0);
         with_float!("batch_norm_backward_sums", upstream.x, T => {
             let (x, dy) = (upstream.x.slice::<T>(), upstream.dy.slice::<T>());
-            with_gradient!(upstream.activation, gradient => {
-                self.sum_blocks(rows.count, columns.block(), sums, |block, sums| {
+            with_curve!(upstream.activation, F => {
+                self.sum_blocks(rows.count, columns::block(channels), sums, |block, sums| {
                     let block = block.start * channels..block.end * channels;
-                    let (x, dy) = (&x[block.clone()], &dy[block]);
+                    let inputs = [&x[block.clone()], &dy[block]];
                     let (s1, s2) = sums.split_at_mut(channels);
-                    columns.sum(x.len(), [s1, s2], |first, [s1, s2]| {
-                        let lines = [&scale[..], &shift, &mean];
-                        add_sums(gradient, &x[first..], &dy[first..], lines, [s1, s2]);
-                    });
+                    let pass = Pass { channels, inputs, lines, sums: [s1, s2], output: NO_OUTPUT };
+                    pass.run(self, GradientSums::<F>::NEW);
                 });
             });
         });
@@ -154,22 +150,44 @@ impl BatchNormBackend for Cpu {
         dx: &mut Buffer,
     ) -> Result<()> {
         let channels = rows.channels;
-        let columns = Columns::new(channels);
-        let [scale, shift, b, c] = rows_of(coefficients, channels).map(|row| columns.repeat(row));
+        let lines = rows_of::<4>(coefficients, channels);
         with_float!("batch_norm_backward_apply", upstream.x, T => {
             let (x, dy) = (upstream.x.slice::<T>(), upstream.dy.slice::<T>());
-            with_gradient!(upstream.activation, gradient => {
+            with_curve!(upstream.activation, F => {
                 self.chunks(&mut dx.slice_mut::<T>()[..rows.elements()], channels, |first, dx| {
                     let run = first * channels..first * channels + dx.len();
-                    let wide = x[run.clone()].chunks(scale.len()).zip(dy[run].chunks(scale.len()));
-                    for (dx, (x, dy)) in dx.chunks_mut(scale.len()).zip(wide) {
-                        let lines = [&scale[..], &shift, &b, &c];
-                        input_gradient(gradient, x, dy, lines, dx);
-                    }
+                    let inputs = [&x[run.clone()], &dy[run]];
+                    let pass = Pass { channels, inputs, lines, sums: [], output: Some(dx) };
+                    pass.run(self, InputGradient::<F>::NEW);
                 });
             });
         });
         Ok(())
+    }
+}
+
+impl Cpu {
+    /// Mean and sum of squared deviations of each channel, in two passes over a block that stays
+    /// in the cache: no difference of large sums. What the first mean is off by, the second pass
+    /// finds and takes off both (Chan, Golub and LeVeque 1983, equation 1.7).
+    fn block_moments<T: Float>(&self, channels: usize, x: &[T]) -> Vec<f32> {
+        let rows = (x.len() / channels) as f32;
+        let mut moments = vec![0.0; 3 * channels];
+        let (errors, rest) = moments.split_at_mut(channels);
+        let (means, squares) = rest.split_at_mut(channels);
+        let pass =
+            Pass { channels, inputs: [x], lines: [], sums: [&mut *means], output: NO_OUTPUT };
+        pass.run(self, Total);
+        means.iter_mut().for_each(|mean| *mean /= rows);
+        let (lines, sums) = ([&*means], [&mut *errors, &mut *squares]);
+        let pass = Pass { channels, inputs: [x], lines, sums, output: NO_OUTPUT };
+        pass.run(self, Deviations);
+        for ((mean, squares), error) in means.iter_mut().zip(squares).zip(&*errors) {
+            *mean += error / rows;
+            *squares -= error * error / rows;
+        }
+        errors.fill(rows);
+        moments
     }
 }
 
@@ -230,73 +248,99 @@ impl<'a> Normalizer<'a> {
     }
 }
 
-/// Mean and sum of squared deviations of each channel, in two passes over a block that stays in
-/// the cache: no difference of large sums.
-fn block_moments<T: Float>(channels: usize, columns: &Columns, x: &[T]) -> Vec<f32> {
-    let mut moments = vec![(x.len() / channels) as f32; channels];
-    moments.resize(3 * channels, 0.0);
-    let (means, squares) = moments[channels..].split_at_mut(channels);
-    columns.sum(x.len(), [&mut *means], |first, [sums]| {
-        for (sum, x) in sums.iter_mut().zip(&x[first..]) {
-            *sum += x.to_f32();
-        }
-    });
-    let rows = (x.len() / channels) as f32;
-    means.iter_mut().for_each(|mean| *mean /= rows);
-    let means = columns.repeat(means);
-    columns.sum(x.len(), [squares], |first, [sums]| {
-        for ((sum, x), mean) in sums.iter_mut().zip(&x[first..]).zip(&means) {
-            let deviation = x.to_f32() - mean;
-            *sum += deviation * deviation;
-        }
-    });
-    moments
-}
+/// `s1 += x - mean` and `s2 += (x - mean)^2`.
+struct Deviations;
 
-/// `y = f(scale x + shift)`; this and the loops below are functions for the sake of the compiler,
-/// which takes their slices to be disjoint and vectorises them.
-fn affine<T: Float>(f: impl Fn(f32) -> f32, x: &[T], lines: [&[f32]; 2], y: &mut [T]) {
-    let [scale, shift] = lines;
-    for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-        *y = T::from_f32(f(x.to_f32() * scale + shift));
-    }
-}
+/// `f(scale x + shift)`, which is also added to a sum if there is one.
+pub(super) struct Affine<F>(PhantomData<F>);
 
 /// `s1 += g` and `s2 += g (x - mean)`.
-fn add_sums<T: Float>(
-    gradient: impl Fn(f32, f32) -> f32,
-    x: &[T],
-    dy: &[T],
-    lines: [&[f32]; 3],
-    sums: [&mut [f32]; 2],
-) {
-    let ([scale, shift, mean], [s1, s2]) = (lines, sums);
-    let channel = scale.iter().zip(shift).zip(mean);
-    let elements = s1.iter_mut().zip(s2).zip(x.iter().zip(dy));
-    for (((s1, s2), (x, dy)), ((scale, shift), mean)) in elements.zip(channel) {
-        let x = x.to_f32();
-        let g = gradient(x * scale + shift, dy.to_f32());
-        *s1 += g;
-        *s2 += g * (x - mean);
+struct GradientSums<F>(PhantomData<F>);
+
+/// `scale g + b x + c`.
+struct InputGradient<F>(PhantomData<F>);
+
+impl<F> Affine<F> {
+    pub(super) const NEW: Self = Affine(PhantomData);
+}
+
+impl<F> GradientSums<F> {
+    const NEW: Self = GradientSums(PhantomData);
+}
+
+impl<F> InputGradient<F> {
+    const NEW: Self = InputGradient(PhantomData);
+}
+
+// SAFETY of every block below: the caller's.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Elementwise<1, 1, 2> for Deviations {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [x]: [S::Vector; 1],
+        [mean]: &[S::Vector; 1],
+        [s1, s2]: &mut [S::Vector; 2],
+    ) -> S::Vector {
+        unsafe {
+            let deviation = S::sub(x, *mean);
+            *s1 = S::add(*s1, deviation);
+            *s2 = S::fma(deviation, deviation, *s2);
+        }
+        x
     }
 }
 
-/// `dx = scale g + b x + c`.
-fn input_gradient<T: Float>(
-    gradient: impl Fn(f32, f32) -> f32,
-    x: &[T],
-    dy: &[T],
-    lines: [&[f32]; 4],
-    dx: &mut [T],
-) {
-    let [scale, shift, b, c] = lines;
-    let channel = scale.iter().zip(shift).zip(b.iter().zip(c));
-    for ((dx, (x, dy)), ((scale, shift), (b, c))) in
-        dx.iter_mut().zip(x.iter().zip(dy)).zip(channel)
-    {
-        let x = x.to_f32();
-        let g = gradient(x * scale + shift, dy.to_f32());
-        *dx = T::from_f32(scale * g + (b * x + c));
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<F: Curve, const SUMS: usize> Elementwise<1, 2, SUMS> for Affine<F> {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [x]: [S::Vector; 1],
+        [scale, shift]: &[S::Vector; 2],
+        sums: &mut [S::Vector; SUMS],
+    ) -> S::Vector {
+        unsafe {
+            let y = F::value::<S>(S::fma(x, *scale, *shift));
+            for sum in sums {
+                *sum = S::add(*sum, y);
+            }
+            y
+        }
+    }
+}
+
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<F: Curve> Elementwise<2, 3, 2> for GradientSums<F> {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [x, dy]: [S::Vector; 2],
+        [scale, shift, mean]: &[S::Vector; 3],
+        [s1, s2]: &mut [S::Vector; 2],
+    ) -> S::Vector {
+        unsafe {
+            let g = F::gradient::<S>(S::fma(x, *scale, *shift), dy);
+            *s1 = S::add(*s1, g);
+            *s2 = S::fma(g, S::sub(x, *mean), *s2);
+            g
+        }
+    }
+}
+
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<F: Curve> Elementwise<2, 4, 0> for InputGradient<F> {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [x, dy]: [S::Vector; 2],
+        [scale, shift, b, c]: &[S::Vector; 4],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        unsafe {
+            let g = F::gradient::<S>(S::fma(x, *scale, *shift), dy);
+            S::fma(*scale, g, S::fma(*b, x, *c))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-use super::columns::Columns;
-use super::fused::with_activation;
+use super::batch_norm::Affine;
+use super::columns::{NO_OUTPUT, Pass};
+use super::curve::with_curve;
 use super::scratch::with_buffers;
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{
@@ -7,7 +8,7 @@ use crate::ops::{
     ClassifierInputs, CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, GlobalAveragePool,
     GlobalAveragePoolBackend, Matmul, MatmulBackend, Operand, Pooled, Rows, Sum, Upstream,
 };
-use crate::{DType, Float, Memory, Result};
+use crate::{DType, Memory, Result};
 
 /// The operations that it consists of, one after another.
 impl ClassifierBackend for Cpu {
@@ -121,22 +122,18 @@ impl Cpu {
     ) -> Result<()> {
         let Classifier { images, pixels, channels, .. } = *geometry;
         let image = pixels * channels;
-        let columns = Columns::new(channels);
-        let normalizer = &normalizer.slice::<f32>()[..2 * channels];
-        let [scale, shift] = [0, channels].map(|first| columns.repeat(&normalizer[first..]));
+        let normalizer = normalizer.slice::<f32>();
+        let lines = [&normalizer[..channels], &normalizer[channels..][..channels]];
         let features = &mut features.slice_mut::<f32>()[..images * channels];
-        with_float!("classifier", x, T => with_activation!(activation, f => {
+        with_float!("classifier", x, T => with_curve!(activation, F => {
             let x = x.slice::<T>();
             self.weighted_chunks(features, channels, image, |first, features| {
                 let images = x[first * image..].chunks_exact(image);
                 for (features, x) in features.chunks_exact_mut(channels).zip(images) {
                     features.fill(0.0);
-                    columns.sum(image, [&mut *features], |first, [sums]| {
-                        let lines = x[first..].iter().zip(&scale).zip(&shift);
-                        for (sum, ((x, scale), shift)) in sums.iter_mut().zip(lines) {
-                            *sum += f(x.to_f32() * scale + shift);
-                        }
-                    });
+                    let sums = [&mut *features];
+                    let pass = Pass { channels, inputs: [x], lines, sums, output: NO_OUTPUT };
+                    pass.run(self, Affine::<F>::NEW);
                     for feature in features {
                         *feature /= pixels as f32;
                     }

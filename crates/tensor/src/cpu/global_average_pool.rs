@@ -1,7 +1,8 @@
-use super::columns::Columns;
+use super::columns::{Elementwise, NO_OUTPUT, Pass, Total};
+use super::simd::Simd;
 use super::{Buffer, Cpu, with_float};
+use crate::Result;
 use crate::ops::{GlobalAveragePool, GlobalAveragePoolBackend};
-use crate::{Float, Result};
 
 impl GlobalAveragePoolBackend for Cpu {
     fn global_average_pool(
@@ -12,7 +13,6 @@ impl GlobalAveragePoolBackend for Cpu {
     ) -> Result<()> {
         let &GlobalAveragePool { images, pixels, channels } = geometry;
         let image = pixels * channels;
-        let columns = Columns::new(channels);
         let y = &mut y.slice_mut::<f32>()[..images * channels];
         with_float!("global_average_pool", x, T => {
             let x = x.slice::<T>();
@@ -20,11 +20,10 @@ impl GlobalAveragePoolBackend for Cpu {
                 let images = x[first * image..].chunks_exact(image);
                 for (y, x) in y.chunks_exact_mut(channels).zip(images) {
                     y.fill(0.0);
-                    columns.sum(image, [&mut *y], |first, [sums]| {
-                        for (sum, x) in sums.iter_mut().zip(&x[first..]) {
-                            *sum += x.to_f32();
-                        }
-                    });
+                    let sums = [&mut *y];
+                    let pass =
+                        Pass { channels, inputs: [x], lines: [], sums, output: NO_OUTPUT };
+                    pass.run(self, Total);
                     for y in y {
                         *y /= pixels as f32;
                     }
@@ -43,17 +42,23 @@ impl GlobalAveragePoolBackend for Cpu {
     ) -> Result<()> {
         let &GlobalAveragePool { images, pixels, channels } = geometry;
         let image = pixels * channels;
-        let columns = Columns::new(channels);
-        let dy = dy.slice::<f32>();
+        let (dy, share) = (dy.slice::<f32>(), Share { pixels: pixels as f32 });
         with_float!("global_average_pool_backward", dx, T => {
             let mask = mask.map(|mask| mask.slice::<T>());
             self.chunks(&mut dx.slice_mut::<T>()[..images * image], image, |first, dx| {
                 for (n, dx) in (first..).zip(dx.chunks_exact_mut(image)) {
-                    let dy = &dy[n * channels..][..channels];
-                    let shares: Vec<f32> = dy.iter().map(|dy| dy / pixels as f32).collect();
-                    let shares = columns.repeat(&shares);
-                    let shares: Vec<T> = shares.into_iter().map(T::from_f32).collect();
-                    spread(&shares, mask.map(|mask| &mask[n * image..][..image]), dx);
+                    let lines = [&dy[n * channels..][..channels]];
+                    let (sums, output) = ([], Some(dx));
+                    match mask {
+                        Some(mask) => {
+                            let inputs = [&mask[n * image..][..image]];
+                            Pass { channels, inputs, lines, sums, output }.run(self, share);
+                        }
+                        None => {
+                            let inputs: [&[T]; 0] = [];
+                            Pass { channels, inputs, lines, sums, output }.run(self, share);
+                        }
+                    }
                 }
             });
         });
@@ -61,15 +66,27 @@ impl GlobalAveragePoolBackend for Cpu {
     }
 }
 
-/// Fills `dx` with repetitions of `shares`, with zeros where the mask is not positive.
-fn spread<T: Float>(shares: &[T], mask: Option<&[T]>, dx: &mut [T]) {
-    let width = shares.len();
-    let Some(mask) = mask else {
-        return dx.chunks_mut(width).for_each(|dx| dx.copy_from_slice(&shares[..dx.len()]));
-    };
-    for (dx, mask) in dx.chunks_mut(width).zip(mask.chunks(width)) {
-        for ((dx, mask), share) in dx.iter_mut().zip(mask).zip(shares) {
-            *dx = if mask.to_f32() > 0.0 { *share } else { T::zeroed() };
+/// A pixel's share of the gradient of a mean, where the mask is positive if there is one.
+#[derive(Clone, Copy)]
+struct Share {
+    pixels: f32,
+}
+
+impl<const MASKS: usize> Elementwise<MASKS, 1, 0> for Share {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        masks: [S::Vector; MASKS],
+        [dy]: &[S::Vector; 1],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut share = S::mul(*dy, S::splat(1.0 / self.pixels));
+            for mask in masks {
+                share = S::where_positive(mask, share);
+            }
+            share
         }
     }
 }

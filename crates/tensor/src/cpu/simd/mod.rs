@@ -39,6 +39,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn store_partial(to: *mut f32, v: Self::Vector, lanes: usize);
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the processor can.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The larger of `v` and 0; NaN stays NaN, so that a diverged child cannot look sound.
