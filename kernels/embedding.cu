@@ -34,22 +34,27 @@ extern "C" __global__ void __launch_bounds__(256)
     if (row >= g.rows) return;
     f32* to = dtable + row * g.width + column;
     f32 sums[COLUMNS];
-    auto each_column = [&](auto f) {
-#pragma unroll
-        for (u32 j = 0; j < COLUMNS; ++j) {
-            if (column + 32 * j < g.width) f(sums[j], 32 * j);
-        }
-    };
     bool found = false;
     for (u64 first = 0; first < g.count; first += 32) {
         u64 i = first + lane;
         u32 equal = __ballot_sync(0xffffffffu, i < g.count && index[i] == row);
-        if (equal && !found) each_column([&](f32& sum, u32 at) { sum = to[at]; });
+        if (equal && !found) {
+#pragma unroll
+            for (u32 j = 0; j < COLUMNS; ++j) {
+                if (column + 32 * j < g.width) sums[j] = to[32 * j];
+            }
+        }
         found |= equal != 0;
         for (; equal; equal &= equal - 1) {
             const f32* from = dy + (first + __ffs(equal) - 1) * g.width + column;
-            each_column([&](f32& sum, u32 at) { sum += from[at]; });
+#pragma unroll
+            for (u32 j = 0; j < COLUMNS; ++j) {
+                if (column + 32 * j < g.width) sums[j] += from[32 * j];
+            }
         }
     }
-    if (found) each_column([&](f32& sum, u32 at) { to[at] = sum; });
+#pragma unroll
+    for (u32 j = 0; j < COLUMNS; ++j) {
+        if (found && column + 32 * j < g.width) to[32 * j] = sums[j];
+    }
 }
