@@ -46,7 +46,7 @@ impl Sizes {
                 loops: Loops { blocks: 2048, rounds: 256 },
                 products: vec![1024, 4096, 8192],
             },
-            // A step of a small child, and of sixteen steps.
+            // A step of a small child has about ten launches; sixteen are replayed at once.
             launches: LaunchSizes { chains: vec![10, 160], forks: vec![5, 80] },
             operations: OperationSizes {
                 shapes: Shapes::Real { images: 128 },
