@@ -197,25 +197,6 @@ DEV void each_sum(u32 count, u32 terms, const Store& s, Term term, Take take) {
     }
 }
 
-// The loss of an image, whether its prediction is right, and the logits' gradient in their place:
-// each lane has to do with logits of its own alone.
-template <bool GRADIENT> DEV void judge(f32* x, u32 label, f32* verdict, const Classifier& g) {
-    Peak peak = peak_of<Warp>(x, g.classes);
-    u32 predicted = 0xffffffffu;
-    for (u32 k = Warp::lane(); k < g.classes; k += 32) {
-        if (x[k] == peak.max) predicted = min(predicted, k);
-    }
-    predicted = Warp::reduce(predicted, Min());
-    if (Warp::lane() == label % 32) {
-        verdict[0] = peak.loss(x[label]) / g.divisor;
-        verdict[1] = predicted == label ? 1.0f : 0.0f;
-    }
-    for (u32 k = Warp::lane(); GRADIENT && k < g.classes; k += 32) {
-        f32 p = peak.probability(x[k]) / g.divisor;
-        x[k] = k == label ? p - 1.0f / g.divisor : p;
-    }
-}
-
 // dx of a round of images.
 template <Form FORM, int N, class T>
 DEV void spread(T* dx, u32 round, const Store& s, const Classifier& g) {
@@ -321,7 +302,10 @@ DEV void classifier(const Operands<T>& o, const Classifier& g) {
             },
             [&](u32 i, f32 sum) { s.logits[i] = sum + o.bias[i % classes]; });
         for (u32 n = threadIdx.x / 32; n < round; n += 8) {
-            judge<FORM != LOSS>(s.logits + n * classes, o.labels[first + n], s.verdicts + 2 * n, g);
+            f32 *logits = s.logits + n * classes, *verdict = s.verdicts + 2 * n;
+            Streamed<Warp, f32, 1> row{{logits}, classes};
+            f32* dlogits = FORM == LOSS ? nullptr : logits;
+            judge<Warp>(row, logits, o.labels[first + n], g.divisor, verdict, verdict + 1, dlogits);
         }
         __syncthreads();
         for (u32 n = 0; threadIdx.x == 0 && n < round; ++n) {

@@ -24,49 +24,31 @@ struct Judged {
     u32 add;
 };
 
-// Judges row `row`, which the team has; `dx` is its gradient, or null if that is not asked for.
-template <class Team, class R>
-DEV void judge(const R& held, u64 row, u32 label, f32 of_label, f32* partial, f32* dx,
-               const Judged& g) {
-    Peak peak = peak_of<Team>(held);
-    u32 predicted = 0xffffffffu;
-    held.each([&](u64 j, const f32* x) {
-        if (x[0] == peak.max) predicted = min(predicted, (u32)j);
-    });
-    predicted = Team::reduce(predicted, Min());
-    if (Team::lane() == 0) {
-        partial[row] = peak.loss(of_label) / g.divisor;
-        partial[g.rows + row] = predicted == label ? 1.0f : 0.0f;
-    }
-    if (dx == nullptr) return;
-    held.write(dx + row * g.classes, [=](u64 j, const f32* x) {
-        f32 p = peak.probability(x[0]) / g.divisor;
-        return j == label ? p - 1.0f / g.divisor : p;
-    });
-}
-
 template <class Team>
-DEV void judge(const f32* x, const u32* labels, f32* partial, f32* dx, const Judged& g) {
+DEV void judge_row(const f32* x, const u32* labels, f32* partial, f32* dx, const Judged& g) {
     u64 row = Team::row();
     if (row >= g.rows) return;
     u32 label = labels[row];
-    Streamed<Team, f32, 1> rows{{x + row * g.classes}, g.classes};
-    f32 of_label = rows.rows[0][label];
+    f32 *loss = partial + row, *right = loss + g.rows;
+    x += row * g.classes;
+    if (dx) dx += row * g.classes;
+    Streamed<Team, f32, 1> logits{{x}, g.classes};
     if (Held<Team, f32, 1>::fits(g.classes)) {
-        judge<Team>(Held<Team, f32, 1>(rows), row, label, of_label, partial, dx, g);
+        Held<Team, f32, 1> held(logits);
+        judge<Team>(held, x, label, g.divisor, loss, right, dx);
     } else {
-        judge<Team>(rows, row, label, of_label, partial, dx, g);
+        judge<Team>(logits, x, label, g.divisor, loss, right, dx);
     }
 }
 
 #define JUDGE(SUFFIX, TEAM)                                                                       \
     extern "C" __global__ void __launch_bounds__(256) cross_entropy_##SUFFIX(                     \
         const f32* x, const u32* labels, f32* partial, Judged g) {                                \
-        judge<TEAM>(x, labels, partial, nullptr, g);                                              \
+        judge_row<TEAM>(x, labels, partial, nullptr, g);                                          \
     }                                                                                             \
     extern "C" __global__ void __launch_bounds__(256) cross_entropy_gradient_##SUFFIX(            \
         const f32* x, const u32* labels, f32* partial, f32* dx, Judged g) {                       \
-        judge<TEAM>(x, labels, partial, dx, g);                                                   \
+        judge_row<TEAM>(x, labels, partial, dx, g);                                               \
     }
 JUDGE(warp, Warp)
 JUDGE(block, Block)

@@ -3,14 +3,15 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nasrl_benches::case::{Shapes, Work};
 use nasrl_benches::gpu_check::{
-    Block, Budget, CeilingSizes, Ceilings, Check, ChildSizes, ConcurrencySizes, OperationSizes,
-    Report, Sampling, SearchSizes, Sizes, ceilings, concurrency, doctor, instructions, operations,
-    parity, search, steps,
+    Block, Budget, CeilingSizes, Ceilings, Check, CheckError, ChildSizes, ConcurrencySizes,
+    LaunchSizes, Loops, OperationSizes, Report, Request, Sampling, SearchSizes, Sizes, Verdict,
+    ceilings, concurrency, doctor, exit_status, instructions, launches, operations, parity,
+    run as run_blocks, search, steps,
 };
 use nasrl_child::recipe::Precision;
 use nasrl_space::Image;
@@ -25,7 +26,13 @@ fn small() -> Sizes {
     let children = vec!["1,16,3,16,1,16,1,16".to_owned()];
     Sizes {
         sampling: Sampling { samples: 2, sample: Duration::ZERO, warm_up: Duration::ZERO },
-        ceilings: CeilingSizes { copies: vec![4_000, 64_000], chains: vec![3], products: vec![40] },
+        ceilings: CeilingSizes {
+            copies: vec![4_000, 64_000],
+            cached: vec![20_000],
+            loops: Loops { blocks: 3, rounds: 2 },
+            products: vec![40],
+        },
+        launches: LaunchSizes { chains: vec![2, 5], forks: vec![3] },
         operations: OperationSizes { shapes: Shapes::Small, dtypes: vec![DType::F32, DType::BF16] },
         steps: ChildSizes {
             children: children.clone(),
@@ -114,7 +121,15 @@ fn ceilings_are_those_of_the_lines() {
         return;
     };
     let of = |what: &str| lines.iter().filter(|line| line["what"] == what).collect::<Vec<_>>();
-    assert_eq!((of("copy").len(), of("chain").len(), of("product").len()), (2, 1, 2));
+    assert_eq!((of("copy").len(), of("cache").len(), of("product").len()), (2, 1, 2));
+    // Two rounds, and in each block eight warps.
+    let flops = 3.0 * 2.0 * 8.0;
+    let tiles = [8 * 16 * 8 * 16, 64 * 64 * 64, 64 * 32 * 64, 32 * 64 * 64];
+    assert_eq!(of("tensor_cores").len(), tiles.len());
+    for (line, tile) in of("tensor_cores").into_iter().zip(tiles) {
+        let rate = 2.0 * flops * f64::from(tile) / number(&line["timing"], "median_us") * 1e-3;
+        assert!((number(line, "gflop_per_s") / rate - 1.0).abs() < 1e-9, "{line}");
+    }
     let (moved, rate) = ceilings.bandwidth[1];
     assert_eq!(moved, 128_000);
     for (rate, line, key) in [
@@ -125,6 +140,20 @@ fn ceilings_are_those_of_the_lines() {
         // serde_json reads numbers to within a bit.
         assert!((rate.unwrap() / number(line, key) - 1.0).abs() < 1e-12, "{rate:?} {line}");
     }
+}
+
+#[test]
+fn launches_are_chains_graphs_and_forks() {
+    let Some((_, lines)) = run(Block::Launches, |check| launches(check).unwrap()) else { return };
+    let found: Vec<_> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(found, ["stream", "graph", "stream", "graph", "fork"]);
+    for (line, kernels) in lines.iter().zip([2.0, 2.0, 5.0, 5.0]) {
+        assert_eq!(number(line, "kernels"), kernels);
+        let each = number(&line["timing"], "median_us") / kernels;
+        assert!((number(line, "us_per_kernel") / each - 1.0).abs() < 1e-9, "{line}");
+    }
+    assert_eq!(number(&lines[4], "forks"), 3.0);
+    assert!(number(&lines[4]["timing"], "median_us") > 0.0);
 }
 
 #[test]
@@ -197,6 +226,38 @@ fn a_search_tries_its_children() {
     assert!((0.0..=1.0).contains(&number(&lines[0], "best_reward")), "{lines:?}");
 }
 
+/// Results are committed: no file of a run says where the machine has its images, or anything else.
+#[test]
+fn results_name_no_folder_of_the_machine() {
+    let Some(cuda) = emulated().pop() else { return };
+    let (data, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let images = data.path().join("some-images");
+    fs::create_dir(&images).unwrap();
+    write_images(&images, "train", 20);
+    write_images(&images, "t10k", 4);
+    let request = Request { data: Some(images), ..request(&[Block::Search]) };
+    let mut report = Report::new(folder.path(), io::sink());
+    assert_eq!(run_blocks(&request, Ok(cuda), &mut report).unwrap(), Verdict::Good);
+    let names = [data.path(), folder.path()].map(|path| path.to_str().unwrap().to_owned());
+    let files = files(folder.path());
+    assert!(files.len() > 3, "{files:?}");
+    for file in &files {
+        let bytes = fs::read(file).unwrap();
+        for name in &names {
+            let found = bytes.windows(name.len()).any(|window| window == name.as_bytes());
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!found, "{name} is in {}: {text}", file.display());
+        }
+    }
+    let config = fs::read_to_string(folder.path().join("search/config.toml")).unwrap();
+    assert!(config.contains("some-images"), "{config}");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 /// Grey images of 8x8 and labels of two classes, as IDX files.
 fn write_images(folder: &Path, part: &str, count: u32) {
     let side = 8_u32;
@@ -224,6 +285,48 @@ fn what_fails_is_a_line_and_counts() {
     assert!(problem.starts_with("child 1,16: "), "{problem}");
 }
 
+fn request(blocks: &[Block]) -> Request {
+    let budget = Budget::new(Duration::MAX);
+    Request { blocks: blocks.to_vec(), ordinal: 0, sizes: small(), data: None, budget }
+}
+
+#[test]
+fn the_status_tells_what_came_of_it() {
+    let Some(cuda) = emulated().pop() else { return };
+    let folder = TempDir::new().unwrap();
+    let status = |request: &Request, cuda| {
+        exit_status(&run_blocks(request, cuda, &mut Report::new(folder.path(), io::sink())))
+    };
+    let good = request(&[Block::Instructions, Block::Launches]);
+    assert_eq!(status(&good, Ok(cuda.new_stream().unwrap())), 0);
+    let ends = [Block::Instructions, Block::Launches].map(|block| lines(&folder, block).pop());
+    for end in ends.map(Option::unwrap) {
+        assert_eq!((number(&end, "failures"), &end["in_time"]), (0.0, &Value::Bool(true)), "{end}");
+    }
+
+    // A block that fails as a whole, one whose lines say what failed, and one after them.
+    let mut bad = request(&[Block::Search, Block::Steps, Block::Launches]);
+    bad.data = Some(folder.path().join("missing"));
+    bad.sizes.steps.children = vec!["1,16".to_owned()];
+    assert_eq!(status(&bad, Ok(cuda.new_stream().unwrap())), 1);
+    let problem = lines(&folder, Block::Search).pop().unwrap();
+    assert!(problem["problem"].as_str().unwrap().starts_with("the search: "), "{problem}");
+    assert_eq!(number(&lines(&folder, Block::Steps).pop().unwrap(), "failures"), 2.0);
+    assert_eq!(lines(&folder, Block::Launches).len(), 6);
+
+    let none = || Err(Cuda::new(usize::MAX).unwrap_err());
+    assert_eq!(status(&request(&[Block::Launches]), none()), 2);
+    assert_eq!(status(&request(&[Block::Doctor]), none()), 2);
+    assert_eq!(exit_status(&Err(CheckError::NoGraph)), 1);
+}
+
+/// What a block leaves of its share is the later ones', and all together take no more than there is.
+#[test]
+fn eight_minutes_are_shared_out() {
+    let shares: u32 = Block::ALL.iter().map(|block| block.seconds()).sum();
+    assert_eq!(shares, 480);
+}
+
 #[test]
 fn nothing_is_begun_when_the_time_is_over() {
     let Some(cuda) = emulated().pop() else { return };
@@ -235,6 +338,8 @@ fn nothing_is_begun_when_the_time_is_over() {
     assert!(verdicts.skipped > 100 && verdicts.agree == 0);
     assert_eq!(steps(&mut check).unwrap(), 0);
     assert_eq!(search(&mut check).unwrap(), 0);
+    launches(&mut check).unwrap();
+    assert_eq!(ceilings(&mut check).unwrap(), Ceilings::default());
     assert_eq!(lines(&folder, Block::Parity).len(), 1);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -58,6 +58,43 @@ impl Executed {
     }
 }
 
+/// Makes this process fail at its end if a kernel of these sources was never executed on the
+/// emulated GPU of [`crate::emulated_as`], unless only some of the tests were asked for. No test can
+/// tell that all others are over, and running them once more would take as long again.
+///
+/// # Panics
+/// As [`crate::emulated_as`].
+pub fn require_every_kernel(options: &Options, sources: impl IntoIterator<Item = &'static str>) {
+    let emulator = install(options).expect("the emulator that the tests use");
+    if REQUIRED.set((emulator, sources.into_iter().collect())).is_ok() {
+        // SAFETY: the function takes nothing and may be called in any process.
+        assert_eq!(unsafe { libc::atexit(compare) }, 0, "there is room for a function");
+    }
+}
+
+static REQUIRED: OnceLock<(&Emulator, Vec<&str>)> = OnceLock::new();
+
+#[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]
+extern "C" fn compare() {
+    let some = |argument: String| !argument.starts_with('-') || argument.starts_with("--skip");
+    let Some((emulator, sources)) = REQUIRED.get() else { return };
+    let idle = idle(sources, &emulator.kernels());
+    if !idle.is_empty() && !env::args().skip(1).any(some) {
+        eprintln!("kernels that no test executed: {idle:?}");
+        // SAFETY: nothing that this process has to do is left.
+        unsafe { libc::_exit(1) }
+    }
+}
+
+/// Kernels that were not executed, and sources of which none was compiled.
+fn idle(sources: &[&str], kernels: &[Kernel]) -> Vec<String> {
+    let used = |source: &str| kernels.iter().any(|kernel| kernel.module == source);
+    let unused = sources.iter().filter(|source| !used(source));
+    let idle = kernels.iter().filter(|kernel| kernel.executed == 0);
+    let named = idle.map(|kernel| format!("{} of {}", kernel.kernel, kernel.module));
+    unused.map(|source| (*source).to_owned()).chain(named).collect()
+}
+
 /// The emulator: that of the options or, in the process of [`Executed::by_all_tests_but`], one that
 /// counts lines, executes a launch once, and tells when the process ends.
 pub(crate) fn install_or_count(options: &Options) -> Result<&'static Emulator, Error> {
@@ -86,4 +123,21 @@ extern "C" fn tell() {
         lines.iter().for_each(|(line, count)| records += &format!("{line}\t{count}\n"));
     }
     fs::write(file, records).expect("the file of what was executed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_were_not_executed_are_found() {
+        let kernel = |module: &str, kernel: &str, executed| Kernel {
+            module: module.into(),
+            kernel: kernel.into(),
+            executed,
+        };
+        let kernels = [kernel("a.cu", "one", 3), kernel("a.cu", "two", 0)];
+        assert_eq!(idle(&["a.cu"], &kernels[..1]), [""; 0]);
+        assert_eq!(idle(&["a.cu", "b.cu"], &kernels), ["b.cu", "two of a.cu"]);
+    }
 }

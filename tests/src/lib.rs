@@ -15,7 +15,7 @@ mod tolerance;
 
 pub use counting::Counting;
 pub use emulated::{emulated, emulated_as};
-pub use executed::Executed;
+pub use executed::{Executed, require_every_kernel};
 pub use floats::{FLOATS, elements, rounded, tensor, values};
 pub use gpu::gpus;
 pub use inputs::{Inputs, finite_difference};

@@ -1,14 +1,15 @@
 //! What kernels that are bound by memory move, as the emulator counts it: hardly more than they
 //! must, and in accesses of 16 bytes where rows begin at multiples of 16 bytes.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nasrl_cuda_emulator::{Counters, Options, install};
 use nasrl_tensor::ops::{
     Activation, Dropout, LstmGradientInputs, LstmInputs, Padding, activation, activation_backward,
     add, add_assign, bias, bias_backward, concat, concat_backward, cross_entropy,
-    cross_entropy_with_gradient, dropout, log_softmax, log_softmax_backward, lstm_cell,
-    lstm_cell_backward, pad2d, pad2d_backward, softmax, softmax_backward,
+    cross_entropy_with_gradient, dropout, embedding_backward, log_softmax, log_softmax_backward,
+    lstm_cell, lstm_cell_backward, pad2d, pad2d_backward, softmax, softmax_backward,
 };
 use nasrl_tensor::random::Key;
 use nasrl_tensor::{Cuda, DType, Memory, Shape, Tensor};
@@ -183,6 +184,25 @@ fn biases_are_read_in_whole_vectors() {
                 assert_eq!(counters.shared_bank_conflicts, 0, "{what}");
             }
         }
+    }
+}
+
+/// Once for each row of the table, not once for each index.
+#[test]
+fn embedding_backward_reads_each_index_once_a_row_and_each_gradient_once() {
+    let Some((on, _alone)) = device() else { return };
+    for [count, rows, width] in [[9, 18, 128], [2000, 4, 35], [300, 40, 200]] {
+        let dy = random(&on, DType::F32, [count, width]);
+        let indices = Inputs::new(1).indices(count, rows);
+        let index = Tensor::from_slice(&on, [count], &indices).unwrap();
+        let launches = counted(&on, || embedding_backward(&index, &dy, rows).unwrap());
+        let (_, counters) =
+            launches.iter().find(|(kernel, _)| kernel == "embedding_backward").expect("a launch");
+        let found = BTreeSet::from_iter(indices).len();
+        let scanned = rows * width.div_ceil(128) * count;
+        let read = 4 * (scanned + count * width + found * width);
+        assert_eq!(counters.global_bytes_read, read as u64, "{count} of {rows}x{width}");
+        assert_eq!(counters.global_bytes_written, (4 * found * width) as u64);
     }
 }
 

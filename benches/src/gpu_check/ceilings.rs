@@ -1,7 +1,8 @@
-use nasrl_tensor::ops::{Activation, ActivationBackend, Operand};
+use nasrl_tensor::ops::Operand;
 use nasrl_tensor::{DType, Memory};
 use serde::Serialize;
 
+use super::loops::{self, Loops};
 use super::{Block, Check, CheckError, Timing};
 use crate::case::{Setting, Shapes, Values, Work};
 use crate::operations::product;
@@ -12,8 +13,10 @@ use crate::uniform;
 pub struct CeilingSizes {
     /// Bytes that are copied.
     pub copies: Vec<usize>,
-    /// Launches that follow one another.
-    pub chains: Vec<usize>,
+    /// Bytes that are read again and again, as many as the second-level cache holds.
+    pub cached: Vec<usize>,
+    /// Of the kernels that loop.
+    pub loops: Loops,
     /// Sides of square products.
     pub products: Vec<usize>,
 }
@@ -34,16 +37,18 @@ pub struct Ceilings {
 enum Ceiling {
     /// A copy within the GPU: as many bytes are read as are written.
     Copy { bytes: usize, gb_per_s: f64, timing: Timing },
-    /// Launches of a kernel that has one element to compute, one after another in a stream.
-    Chain { launches: usize, us_per_launch: f64, timing: Timing },
+    /// Reads of the second-level cache.
+    Cache { bytes: usize, gb_per_s: f64, timing: Timing },
+    /// Tensor cores in a loop over operands in registers, or in shared memory.
+    TensorCores { kernel: &'static str, gflop_per_s: f64, timing: Timing },
     /// A product of square matrices by the backend's kernel.
     Product { dtype: String, side: usize, gflop_per_s: f64, timing: Timing },
 }
 
-/// Measures copies, launches and products.
+/// Measures copies, reads of the cache, tensor cores and products.
 ///
 /// # Errors
-/// [`CheckError::Device`] and [`CheckError::Report`].
+/// [`CheckError::Device`] and [`CheckError::Report`], and [`CheckError::WrongLoop`].
 pub fn ceilings(check: &mut Check<'_>) -> Result<Ceilings, CheckError> {
     let mut ceilings = Ceilings::default();
     let sizes = check.sizes.ceilings.clone();
@@ -53,8 +58,22 @@ pub fn ceilings(check: &mut Check<'_>) -> Result<Ceilings, CheckError> {
             ceilings.bandwidth.push((2 * bytes as u64, rate));
         }
     }
-    for launches in sizes.chains {
-        chain(check, launches)?;
+    let kernels = check.cuda.custom_kernels("loops.cu", loops::SOURCE)?;
+    for bytes in sizes.cached {
+        if !check.budget.is_over() {
+            let timing = loops::read_cache(check, &kernels, bytes)?;
+            let gb_per_s = timing.giga_per_second(sizes.loops.rounds * bytes as u64);
+            check.report.line(Block::Ceilings, &Ceiling::Cache { bytes, gb_per_s, timing })?;
+        }
+    }
+    for product in loops::PRODUCTS {
+        if !check.budget.is_over() {
+            let timing = loops::multiply(check, &kernels, product)?;
+            let gflop_per_s = timing.giga_per_second(product.flops(sizes.loops));
+            let kernel = product.kernel;
+            let line = Ceiling::TensorCores { kernel, gflop_per_s, timing };
+            check.report.line(Block::Ceilings, &line)?;
+        }
     }
     for side in sizes.products {
         for dtype in [DType::BF16, DType::F32] {
@@ -90,22 +109,10 @@ fn copy(check: &mut Check<'_>, bytes: usize) -> Result<f64, CheckError> {
     let len = bytes / DType::F32.size();
     let from = uniform(cuda, DType::F32, [len])?;
     let mut to = cuda.zeros(DType::F32, len)?;
-    let timing = check.sizes.sampling.time(cuda, || cuda.copy(len, from.buffer(), &mut to))?;
+    let timing = check.time(|| cuda.copy(len, from.buffer(), &mut to))?;
     let gb_per_s = timing.giga_per_second(2 * bytes as u64);
     check.report.line(Block::Ceilings, &Ceiling::Copy { bytes, gb_per_s, timing })?;
     Ok(gb_per_s)
-}
-
-fn chain(check: &mut Check<'_>, launches: usize) -> Result<(), CheckError> {
-    let cuda = check.cuda;
-    let x = uniform(cuda, DType::F32, [1])?;
-    let mut y = cuda.zeros(DType::F32, 1)?;
-    let timing = check.sizes.sampling.time(cuda, || {
-        (0..launches).try_for_each(|_| cuda.activation(Activation::Relu, 1, x.buffer(), &mut y))?;
-        cuda.synchronize()
-    })?;
-    let us_per_launch = timing.median_us / launches.max(1) as f64;
-    check.report.line(Block::Ceilings, &Ceiling::Chain { launches, us_per_launch, timing })
 }
 
 fn square(check: &mut Check<'_>, dtype: DType, side: usize) -> Result<f64, CheckError> {
@@ -113,7 +120,7 @@ fn square(check: &mut Check<'_>, dtype: DType, side: usize) -> Result<f64, Check
     let shapes = Shapes::Small;
     let setting = Setting { on: cuda, dtype, shapes, values: Values::Uniform };
     let mut case = product(&setting, [side; 3], [Operand::Plain, Operand::Plain])?;
-    let timing = check.sizes.sampling.time(cuda, || case.run(cuda))?;
+    let timing = check.time(|| case.run(cuda))?;
     let gflop_per_s = timing.giga_per_second(case.work.flops);
     let dtype = dtype.to_string();
     check.report.line(Block::Ceilings, &Ceiling::Product { dtype, side, gflop_per_s, timing })?;

@@ -8,9 +8,28 @@ use nasrl_child::data::DataError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The GPU cannot be used, or failed.
+    /// There is no GPU that can be used.
+    #[error(transparent)]
+    NoGpu(nasrl_tensor::Error),
+    /// The GPU cannot do something, or failed.
     #[error(transparent)]
     Device(#[from] nasrl_tensor::Error),
+    /// What the driver says to launches that do nothing.
+    #[error("launches: {0}")]
+    Driver(#[from] cudarc::driver::DriverError),
+    /// A capture that ended without a graph.
+    #[error("launches: the driver made no graph of what was captured")]
+    NoGraph,
+    /// A kernel whose speed is of no interest, because its result is wrong.
+    #[error("{kernel} gives {found:#x} and should give {expected:#x}")]
+    WrongLoop {
+        /// The kernel.
+        kernel: &'static str,
+        /// The bits of its first result.
+        found: u32,
+        /// What they should be.
+        expected: u32,
+    },
     /// A child could not be trained.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -5,6 +5,7 @@
 //! was measured stays if a later block does not come to its end. A block is a function over a
 //! [`Cuda`] and its sizes: tests run each on the emulator, at sizes that are small.
 
+mod blocks;
 mod budget;
 mod ceilings;
 mod children;
@@ -12,6 +13,8 @@ mod concurrency;
 mod doctor;
 mod error;
 mod instructions;
+mod launches;
+mod loops;
 mod operations;
 mod parity;
 mod report;
@@ -20,8 +23,9 @@ mod sizes;
 mod steps;
 mod timing;
 
-use nasrl_tensor::Cuda;
+use nasrl_tensor::{Cuda, Memory};
 
+pub use blocks::{Request, Verdict, exit_status, run};
 pub use budget::Budget;
 pub use ceilings::{CeilingSizes, Ceilings, ceilings};
 pub use children::{CHILDREN, ChildSizes};
@@ -29,6 +33,8 @@ pub use concurrency::{ConcurrencySizes, concurrency};
 pub use doctor::{Finding, doctor};
 pub use error::CheckError;
 pub use instructions::instructions;
+pub use launches::{LaunchSizes, launches};
+pub use loops::Loops;
 pub use operations::{OperationSizes, operations};
 pub use parity::{Verdicts, parity};
 pub use report::{Report, default_folder};
@@ -46,8 +52,10 @@ pub enum Block {
     Instructions,
     /// Every operation against the processor.
     Parity,
-    /// Copies, launches and products: what everything else is compared with.
+    /// Copies, caches, tensor cores and products: what everything else is compared with.
     Ceilings,
+    /// Kernels that do nothing, one after another and side by side.
+    Launches,
     /// Every operation's speed.
     Operations,
     /// Training steps of whole children.
@@ -60,11 +68,12 @@ pub enum Block {
 
 impl Block {
     /// All of them in the order in which they are worth running.
-    pub const ALL: [Block; 8] = [
+    pub const ALL: [Block; 9] = [
         Block::Doctor,
         Block::Instructions,
         Block::Parity,
         Block::Ceilings,
+        Block::Launches,
         Block::Operations,
         Block::Steps,
         Block::Concurrency,
@@ -78,10 +87,26 @@ impl Block {
             Block::Instructions => "instructions",
             Block::Parity => "parity",
             Block::Ceilings => "ceilings",
+            Block::Launches => "launches",
             Block::Operations => "operations",
             Block::Steps => "steps",
             Block::Concurrency => "concurrency",
             Block::Search => "search",
+        }
+    }
+
+    /// What it may take of the eight minutes of all; kernels are compiled in the earlier ones.
+    pub fn seconds(self) -> u32 {
+        match self {
+            Block::Doctor => 0,
+            Block::Instructions => 10,
+            Block::Parity => 110,
+            Block::Ceilings => 30,
+            Block::Launches => 10,
+            Block::Operations => 120,
+            Block::Steps => 80,
+            Block::Concurrency => 60,
+            Block::Search => 60,
         }
     }
 }
@@ -98,4 +123,51 @@ pub struct Check<'a> {
     pub report: &'a mut Report,
     /// The time that is left.
     pub budget: Budget,
+}
+
+impl Check<'_> {
+    /// Times work that is queued on the GPU's stream.
+    ///
+    /// # Errors
+    /// Those of `run` and of the GPU.
+    fn time<E: From<nasrl_tensor::Error>>(
+        &self,
+        run: impl FnMut() -> Result<(), E>,
+    ) -> Result<Timing, E> {
+        self.sizes.sampling.time(self.budget, run, || Ok(self.cuda.synchronize()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nasrl_tensor::cuda::compile;
+
+    use super::{instructions, launches, loops};
+
+    /// With the compiler of a GPU, where there is one: the emulator never sees PTX.
+    #[test]
+    fn every_source_compiles_and_no_kernel_spills() {
+        for (name, text, kernel) in [
+            ("instructions.cu", instructions::SOURCE, "mma_bf16"),
+            ("loops.cu", loops::SOURCE, "mma_shared_64x64"),
+            ("launches.cu", launches::SOURCE, "empty"),
+        ] {
+            for architecture in ["sm_80", "sm_90a"] {
+                match compile(name, text, architecture) {
+                    Ok(compiled) => {
+                        assert!(compiled.log.contains(kernel), "{}", compiled.log);
+                        let spills = compiled.log.lines().filter(|line| line.contains("spill"));
+                        for line in spills {
+                            assert!(line.contains(" 0 bytes spill stores"), "{}", compiled.log);
+                        }
+                    }
+                    Err(missing @ nasrl_tensor::Error::NoNvrtc { .. }) => {
+                        let required = std::env::var_os("NASRL_REQUIRE_NVRTC").is_some();
+                        assert!(!required, "{missing}");
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
 }

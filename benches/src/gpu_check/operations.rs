@@ -77,7 +77,7 @@ fn time(
     mut case: Case<Cuda>,
 ) -> Result<usize, CheckError> {
     let cuda = check.cuda;
-    let timing = match check.sizes.sampling.time(cuda, || case.run(cuda)) {
+    let timing = match check.time(|| case.run(cuda)) {
         Ok(timing) => timing,
         Err(error) => return failed(check, (operation, dtype), Some(&case.pass), &error),
     };

@@ -5,7 +5,8 @@ use nasrl_space::Image;
 use nasrl_tensor::DType;
 
 use super::{
-    CHILDREN, CeilingSizes, ChildSizes, ConcurrencySizes, OperationSizes, Sampling, SearchSizes,
+    CHILDREN, CeilingSizes, ChildSizes, ConcurrencySizes, LaunchSizes, Loops, OperationSizes,
+    Sampling, SearchSizes,
 };
 use crate::case::Shapes;
 
@@ -16,6 +17,8 @@ pub struct Sizes {
     pub sampling: Sampling,
     /// Of [`ceilings`](super::ceilings).
     pub ceilings: CeilingSizes,
+    /// Of [`launches`](super::launches).
+    pub launches: LaunchSizes,
     /// Of [`operations`](super::operations).
     pub operations: OperationSizes,
     /// Of [`steps`](super::steps).
@@ -39,9 +42,12 @@ impl Sizes {
             },
             ceilings: CeilingSizes {
                 copies: [4, 16, 64, 256, 1000].map(|size| size * MB).to_vec(),
-                chains: vec![10, 160],
+                cached: vec![16 << 20],
+                loops: Loops { blocks: 2048, rounds: 256 },
                 products: vec![1024, 4096, 8192],
             },
+            // A step of a small child has about ten launches; sixteen are replayed at once.
+            launches: LaunchSizes { chains: vec![10, 160], forks: vec![5, 80] },
             operations: OperationSizes {
                 shapes: Shapes::Real { images: 128 },
                 dtypes: vec![DType::F32, DType::BF16],
@@ -60,7 +66,7 @@ impl Sizes {
                 image,
                 batch: 128,
                 precision: Precision::Bf16,
-                jobs: vec![1, 2, 4, 8],
+                jobs: vec![1, 2, 4, 8, 16],
                 steps: 10,
             },
             search: SearchSizes { data: "embedded".to_owned(), trials: 20, epochs: 3, jobs: 4 },

@@ -40,7 +40,7 @@ pub fn steps(check: &mut Check<'_>) -> Result<usize, CheckError> {
                 let cuda = check.cuda;
                 let timed =
                     Training::new(cuda, child, (image, batch), precision).and_then(|mut it| {
-                        let whole = check.sizes.sampling.time(cuda, || it.steps(pass))?;
+                        let whole = check.time(|| it.steps(pass))?;
                         let timing = whole.divided(pass);
                         Ok((timing, it.bytes()))
                     });

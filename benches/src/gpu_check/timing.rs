@@ -1,7 +1,8 @@
 use std::time::{Duration, Instant};
 
-use nasrl_tensor::{Error, Memory};
 use serde::Serialize;
+
+use super::Budget;
 
 /// How often a thing is timed.
 #[derive(Clone, Copy, Debug)]
@@ -33,20 +34,22 @@ pub struct Timing {
 const MOST_REPEATS: usize = 10_000;
 
 impl Sampling {
-    /// Times `run`, whose work is queued on `on`: repeats are queued one after another and waited
-    /// for together, so that what counts is the slower of the host and the GPU.
+    /// Times `run`, which queues work that `wait` waits for: repeats are queued one after another
+    /// and waited for together, so that what counts is the slower of the host and the GPU. Once the
+    /// time is over, no sample but the first is taken.
     ///
     /// # Errors
-    /// Those of `run` and of the device.
-    pub fn time<B: Memory, E: From<Error>>(
+    /// Those of `run` and of `wait`.
+    pub fn time<E>(
         &self,
-        on: &B,
+        budget: Budget,
         mut run: impl FnMut() -> Result<(), E>,
+        wait: impl Fn() -> Result<(), E>,
     ) -> Result<Timing, E> {
         let mut repeat = |repeats: usize| {
             let started = Instant::now();
             (0..repeats).try_for_each(|_| run())?;
-            on.synchronize()?;
+            wait()?;
             Ok::<_, E>(started.elapsed())
         };
         // Compiles and loads kernels.
@@ -56,7 +59,7 @@ impl Sampling {
             let taken = repeat(repeats)?;
             spent += taken;
             let long_enough = taken >= self.sample || repeats >= MOST_REPEATS;
-            if long_enough && spent >= self.warm_up {
+            if long_enough && spent >= self.warm_up || budget.is_over() {
                 break;
             }
             if !long_enough {
@@ -64,7 +67,7 @@ impl Sampling {
             }
         }
         let mut samples = Vec::new();
-        for _ in 0..self.samples.max(1) {
+        while samples.is_empty() || (samples.len() < self.samples && !budget.is_over()) {
             samples.push(repeat(repeats)?.as_secs_f64() * 1e6 / repeats as f64);
         }
         Ok(of_samples(samples, repeats))
@@ -113,7 +116,8 @@ fn median(sorted: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use nasrl_tensor::Cpu;
+    use std::cell::Cell;
+    use std::convert::Infallible;
 
     use super::*;
 
@@ -124,17 +128,19 @@ mod tests {
             sample: Duration::from_millis(2),
             warm_up: Duration::from_millis(4),
         };
-        let mut runs = 0;
-        let timing = sampling.time(&Cpu::serial(), || {
-            runs += 1;
+        let runs = Cell::new(0);
+        let mut run = || {
+            runs.set(runs.get() + 1);
             std::thread::sleep(Duration::from_micros(300));
-            Ok::<_, Error>(())
-        });
-        let timing = timing.unwrap();
-        assert!(timing.repeats > 1 && timing.samples == 4 && runs >= 4 * timing.repeats);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(timing) = sampling.time(Budget::new(Duration::MAX), &mut run, || Ok(()));
+        assert!(timing.repeats > 1 && timing.samples == 4 && runs.get() >= 4 * timing.repeats);
         assert!(timing.least_us >= 300.0 && timing.least_us <= timing.median_us);
         assert!(timing.median_us <= timing.most_us);
         assert_eq!(Timing { median_us: 2.0, ..timing }.giga_per_second(6_000), 3.0);
+        let Ok(short) = sampling.time(Budget::new(Duration::ZERO), &mut run, || Ok(()));
+        assert_eq!((short.samples, short.repeats), (1, 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{alike, backends};
 #[test]
 fn rows_are_looked_up_and_their_gradients_gathered() {
     let mut inputs = Inputs::new(31);
-    for [count, rows, width] in [[1, 1, 1], [5, 3, 7], [64, 9, 32], [700, 31, 33]] {
+    for [count, rows, width] in [[1, 1, 1], [5, 3, 7], [64, 9, 32], [700, 31, 33], [33, 4, 300]] {
         let table = inputs.integers(rows * width, 9);
         let index = inputs.indices(count, rows);
         let dy = inputs.integers(count * width, 9);

@@ -5,8 +5,7 @@ use nasrl_tensor::ops::{Conv2dBackend, Epilogue, Sum};
 use nasrl_tensor::{Cuda, DType, Memory};
 use nasrl_tests::{FLOATS, Inputs};
 
-use crate::backends;
-use crate::operations::conv2d::catalogue;
+use crate::{backends, compared};
 
 type Buffer = <Cuda as Memory>::Buffer;
 
@@ -30,7 +29,7 @@ fn values(on: &Cuda, buffer: &Buffer) -> Vec<f32> {
 #[test]
 fn both_find_the_same_integers() {
     for on in backends() {
-        for geometry in catalogue() {
+        for geometry in compared() {
             for dtype in FLOATS {
                 let images = 3;
                 let mut inputs = Inputs::new(14);

@@ -6,6 +6,9 @@ mod operations;
 
 use nasrl_tensor::Cuda;
 
+/// Geometries on which the algorithms of convolution are compared.
+use operations::conv2d::catalogue as compared;
+
 /// What the backends of this program are.
 type Device = Cuda;
 

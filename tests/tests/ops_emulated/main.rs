@@ -12,6 +12,9 @@ mod operations;
 use nasrl_cuda_emulator::Options;
 use nasrl_tensor::Cuda;
 
+/// Geometries on which the algorithms of convolution are compared.
+use operations::conv2d::catalogue as compared;
+
 /// What the backends of this program are.
 type Device = Cuda;
 

@@ -7,6 +7,7 @@ mod children;
 mod configuration;
 mod depth;
 mod doctor;
+mod failure;
 mod kill;
 mod limits;
 mod repeatable;

@@ -36,7 +36,7 @@ impl Scratch {
         Scratch([const { Vec::new() }; Slot::TransformedFilters as usize + 1])
     }
 
-    /// At least `words` words, as they were left; [`SLACK`] more may be read. The address holds
+    /// At least `words` words with anything in them; [`SLACK`] more may be read. The address holds
     /// until the slot is asked for again.
     #[inline]
     pub(super) fn words(&mut self, slot: Slot, words: usize) -> &mut [u32] {
@@ -53,7 +53,9 @@ impl Scratch {
         for (slot, words) in slots {
             let scratch = &mut self.0[slot as usize];
             if scratch.len() < words + SLACK {
-                scratch.resize(words + SLACK, 0);
+                // The smaller one goes first, so that a thread never has both.
+                *scratch = Vec::new();
+                *scratch = vec![0; words + SLACK];
             }
         }
         let all = self.0.get_disjoint_mut(slots.map(|(slot, _)| slot as usize));
@@ -81,7 +83,10 @@ pub(super) fn with_buffers<const N: usize>(
     let outcome = wanted.into_iter().enumerate().try_for_each(|(index, (dtype, len))| {
         match buffers.get_mut(index) {
             Some(buffer) if buffer.dtype() == dtype && buffer.capacity() >= len => {}
-            Some(buffer) => *buffer = zeros(dtype, len)?,
+            Some(buffer) => {
+                *buffer = zeros(dtype, 0)?;
+                *buffer = zeros(dtype, len)?;
+            }
             None => buffers.push(zeros(dtype, len)?),
         }
         Ok(())

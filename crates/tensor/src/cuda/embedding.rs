@@ -16,10 +16,10 @@ kernels! { nasrl_kernels::EMBEDDING {
 struct Lookup {
     count: u64,
     width: u64,
+    rows: u64,
 }
 
 impl EmbeddingBackend for Cuda {
-    // The geometry does not say how many rows the table has: all of it is the kernels'.
     fn embedding(
         &self,
         geometry: &Embedding,
@@ -28,8 +28,9 @@ impl EmbeddingBackend for Cuda {
         y: &mut Buffer,
     ) -> Result<()> {
         let len = geometry.count * geometry.width;
+        let lookup = Lookup::new(geometry, table);
         let arguments = [table.read(table.capacity()), index.read(geometry.count), y.write(len)];
-        self.launch(&FORWARD, Grid::over(len, 256), arguments, geometry.into())
+        self.launch(&FORWARD, Grid::over(len, 256), arguments, lookup)
     }
 
     fn embedding_backward(
@@ -40,13 +41,19 @@ impl EmbeddingBackend for Cuda {
         dtable: &mut Buffer,
     ) -> Result<()> {
         let (len, all) = (geometry.count * geometry.width, dtable.capacity());
+        let lookup = Lookup::new(geometry, dtable);
+        let blocks = [lookup.rows.div_ceil(8), lookup.width.div_ceil(128), 1];
+        let grid = Grid { blocks: blocks.map(|blocks| blocks as usize), threads: 256, shared: 0 };
         let arguments = [index.read(geometry.count), dy.read(len), dtable.write(all)];
-        self.launch(&BACKWARD, Grid::blocks(geometry.count), arguments, geometry.into())
+        self.launch(&BACKWARD, grid, arguments, lookup)
     }
 }
 
-impl From<&Embedding> for Lookup {
-    fn from(geometry: &Embedding) -> Self {
-        Lookup { count: geometry.count as u64, width: geometry.width as u64 }
+impl Lookup {
+    /// The geometry does not say how many rows the table has: all of it is the kernels'.
+    fn new(geometry: &Embedding, table: &Buffer) -> Self {
+        let Embedding { count, width } = *geometry;
+        let rows = table.capacity() / width;
+        Lookup { count: count as u64, width: width as u64, rows: rows as u64 }
     }
 }

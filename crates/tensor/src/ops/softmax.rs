@@ -38,10 +38,7 @@ pub trait SoftmaxBackend: Memory {
 /// [`Error::DType`](crate::Error::DType) unless `x` is of a float dtype,
 /// [`Error::Shape`](crate::Error::Shape) if it has no last dimension or that is 0.
 pub fn softmax<B: SoftmaxBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
-    let rows = Rows::of("softmax", x)?;
-    let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
-    x.backend().softmax(rows, x.buffer(), y.buffer_mut()?)?;
-    Ok(y)
+    forward("softmax", x, B::softmax)
 }
 
 /// The gradient of [`softmax`] by `x`: `y (dy - sum y dy)`, from its output `y`.
@@ -50,12 +47,7 @@ pub fn softmax<B: SoftmaxBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
 /// Those of [`softmax`], and [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
 /// [`Error::DType`](crate::Error::DType) unless `y` and `dy` have one shape and dtype.
 pub fn softmax_backward<B: SoftmaxBackend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Tensor<B>> {
-    const OP: &str = "softmax_backward";
-    let rows = Rows::of(OP, y)?;
-    check::same(OP, y, dy)?;
-    let mut dx = Tensor::zeros(y.backend(), y.dtype(), y.shape())?;
-    y.backend().softmax_backward(rows, y.buffer(), dy.buffer(), dx.buffer_mut()?)?;
-    Ok(dx)
+    backward("softmax_backward", [y, dy], B::softmax_backward)
 }
 
 /// The logarithm of [`softmax`], without the loss of small probabilities that taking the logarithm
@@ -64,10 +56,7 @@ pub fn softmax_backward<B: SoftmaxBackend>(y: &Tensor<B>, dy: &Tensor<B>) -> Res
 /// # Errors
 /// Those of [`softmax`].
 pub fn log_softmax<B: SoftmaxBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
-    let rows = Rows::of("log_softmax", x)?;
-    let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
-    x.backend().log_softmax(rows, x.buffer(), y.buffer_mut()?)?;
-    Ok(y)
+    forward("log_softmax", x, B::log_softmax)
 }
 
 /// The gradient of [`log_softmax`] by `x`: `dy - exp(y) sum dy`, from its output `y`.
@@ -75,10 +64,28 @@ pub fn log_softmax<B: SoftmaxBackend>(x: &Tensor<B>) -> Result<Tensor<B>> {
 /// # Errors
 /// Those of [`softmax_backward`].
 pub fn log_softmax_backward<B: SoftmaxBackend>(y: &Tensor<B>, dy: &Tensor<B>) -> Result<Tensor<B>> {
-    const OP: &str = "log_softmax_backward";
-    let rows = Rows::of(OP, y)?;
-    check::same(OP, y, dy)?;
+    backward("log_softmax_backward", [y, dy], B::log_softmax_backward)
+}
+
+fn forward<B: Memory>(
+    op: &'static str,
+    x: &Tensor<B>,
+    compute: impl FnOnce(&B, Rows, &B::Buffer, &mut B::Buffer) -> Result<()>,
+) -> Result<Tensor<B>> {
+    let rows = Rows::of(op, x)?;
+    let mut y = Tensor::zeros(x.backend(), x.dtype(), x.shape())?;
+    compute(x.backend(), rows, x.buffer(), y.buffer_mut()?)?;
+    Ok(y)
+}
+
+fn backward<B: Memory>(
+    op: &'static str,
+    [y, dy]: [&Tensor<B>; 2],
+    compute: impl FnOnce(&B, Rows, &B::Buffer, &B::Buffer, &mut B::Buffer) -> Result<()>,
+) -> Result<Tensor<B>> {
+    let rows = Rows::of(op, y)?;
+    check::same(op, y, dy)?;
     let mut dx = Tensor::zeros(y.backend(), y.dtype(), y.shape())?;
-    y.backend().log_softmax_backward(rows, y.buffer(), dy.buffer(), dx.buffer_mut()?)?;
+    compute(y.backend(), rows, y.buffer(), dy.buffer(), dx.buffer_mut()?)?;
     Ok(dx)
 }
