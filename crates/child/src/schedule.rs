@@ -34,8 +34,12 @@ pub(crate) struct Block {
 /// their gradients costs next to nothing.
 const GROUP: usize = 16;
 
-/// What a block may take, in bytes: a second-level cache of most processors.
-const CACHE: usize = 1 << 20;
+/// What a stage's block may take, in bytes: a second-level cache of most processors.
+const SECOND_LEVEL: usize = 1 << 20;
+
+/// The same of a block that goes through all of a network: a core's share of the cache after it,
+/// since more images have more of the work on filters in common.
+const THIRD_LEVEL: usize = 4 << 20;
 
 impl Schedule {
     /// For a CPU: as many images in a block as fit into a core's cache.
@@ -46,13 +50,15 @@ impl Schedule {
     pub fn cpu(graph: &Graph, precision: Precision, threads: usize) -> Self {
         let elements = graph.nodes().iter().map(|node| node.shape.elements());
         let normalised = graph.nodes().iter().any(|node| node.op == Op::BatchNorm);
-        let elements =
-            if normalised { 3 * elements.max().unwrap_or(1) } else { 2 * elements.sum::<usize>() };
+        let (elements, cache) = match normalised {
+            true => (3 * elements.max().unwrap_or(1), SECOND_LEVEL),
+            false => (2 * elements.sum::<usize>(), THIRD_LEVEL),
+        };
         let size = match precision {
             Precision::F32 => 4,
             Precision::Bf16 => 2,
         };
-        let fit = (CACHE / (size * elements).max(1)).clamp(1, GROUP);
+        let fit = (cache / (size * elements).max(1)).clamp(1, GROUP);
         Schedule { threads: threads.max(1), block: 1 << fit.ilog2(), group: GROUP }
     }
 

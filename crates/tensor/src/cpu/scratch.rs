@@ -18,13 +18,11 @@ pub(super) enum Slot {
     MatrixA,
     MatrixB,
     MatrixRows,
-    TransformedImage,
-    TransformedMap,
-    TransformedFilters,
+    Planes,
 }
 
 /// The scratches of a thread.
-pub(super) struct Scratch([Vec<u32>; Slot::TransformedFilters as usize + 1]);
+pub(super) struct Scratch([Vec<u32>; Slot::Planes as usize + 1]);
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
@@ -33,7 +31,7 @@ thread_local! {
 
 impl Scratch {
     const fn new() -> Self {
-        Scratch([const { Vec::new() }; Slot::TransformedFilters as usize + 1])
+        Scratch([const { Vec::new() }; Slot::Planes as usize + 1])
     }
 
     /// At least `words` words with anything in them; [`SLACK`] more may be read. The address holds

@@ -3,6 +3,7 @@
 use crate::Float;
 use crate::cpu::kernel::Output;
 use crate::cpu::simd::Simd;
+use crate::ops::Sum;
 
 /// Pixels of an output map: `y[places[row] + column] = relu(bias[column] + sum)`.
 pub(super) struct Map<'a, T> {
@@ -19,10 +20,11 @@ pub(super) struct Gradient<'a, T> {
     pub(super) mask: Option<*const T>,
 }
 
-/// Rows of a matrix of whole vectors: `c[row pitch + column] = sum`.
+/// Rows of a matrix of whole vectors: `c[row pitch + column] = sum`, or added to.
 pub(super) struct Plane {
     pub(super) c: *mut f32,
     pub(super) pitch: usize,
+    pub(super) sum: Sum,
 }
 
 /// Rows of a matrix: `c[row pitch + column] += sum`.
@@ -89,7 +91,16 @@ impl Output for Plane {
 
     #[inline(always)]
     unsafe fn store<S: Simd>(&self, row: usize, column: usize, sums: S::Vector, _: usize) {
-        unsafe { S::store(self.c.add(row * self.pitch + column), sums) }
+        unsafe {
+            let to = self.c.add(row * self.pitch + column);
+            S::store(
+                to,
+                match self.sum {
+                    Sum::Store => sums,
+                    Sum::Add => S::add(S::load(to), sums),
+                },
+            );
+        }
     }
 }
 

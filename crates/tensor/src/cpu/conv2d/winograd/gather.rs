@@ -7,7 +7,7 @@ use crate::cpu::conv2d::output::Plane;
 use crate::cpu::kernel::{Output, Product, Run, WORD};
 use crate::cpu::scratch::{Scratch, Slot};
 use crate::cpu::simd::Arithmetic;
-use crate::ops::{Conv2d, Conv2dMemory, Padding};
+use crate::ops::{Conv2d, Conv2dMemory, Padding, Sum};
 use crate::{DType, Float};
 
 /// A pass whose results are the pixels of a map.
@@ -107,11 +107,9 @@ impl Gather {
         scratch: &mut Scratch,
     ) {
         let Gather { tiles, inputs, products, .. } = self;
-        let planes = scratch.disjoint([
-            (Slot::TransformedImage, inputs.words()),
-            (Slot::TransformedMap, products.words()),
-        ]);
-        let [v, m] = planes.map(|words| words.as_mut_ptr().cast::<f32>());
+        let planes = scratch.words(Slot::Planes, inputs.words() + products.words());
+        let (v, m) = planes.split_at_mut(inputs.words());
+        let [v, m] = [v, m].map(|words| words.as_mut_ptr().cast::<f32>());
         let (mut image, mut placed) = (std::ptr::null::<f32>(), usize::MAX);
         for (first, count) in tiles.bands(x.len() / self.image_len) {
             for index in 0..count {
@@ -142,7 +140,8 @@ impl Gather {
                         runs: &[Run { a: 0, b: 0, len: self.form.words(self.channels) as u32 }],
                         n: self.columns,
                     };
-                    let plane = Plane { c: m.add(point * products.step), pitch: products.pitch };
+                    let c = m.add(point * products.step);
+                    let plane = Plane { c, pitch: products.pitch, sum: Sum::Store };
                     P::multiply(&product, &plane);
                 }
             }

@@ -3,11 +3,11 @@ use super::tiles::{PLANES, Planes, Tiles};
 use super::transform::TILE;
 use super::words::{Singles, TilePairs, Words};
 use crate::cpu::conv2d::border::{Bordered, Form, Read};
-use crate::cpu::conv2d::output::Rows;
+use crate::cpu::conv2d::output::Plane;
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::{Scratch, Slot};
 use crate::cpu::simd::Arithmetic;
-use crate::ops::{Conv2d, Conv2dMemory};
+use crate::ops::{Conv2d, Conv2dMemory, Sum};
 use crate::{DType, Float};
 
 /// The gradient of the filters: the sum runs over tiles, rows are filters, columns channels.
@@ -87,13 +87,11 @@ impl Wgrad {
     ) {
         let Wgrad { tiles, inputs, gradients, sums, channels, filters, .. } = self;
         let [image_len, map_len] = self.lens;
-        let planes = scratch.disjoint([
-            (Slot::TransformedImage, inputs.words()),
-            (Slot::TransformedMap, gradients.words()),
-            (Slot::TransformedFilters, sums.words()),
-        ]);
-        planes[2].fill(0);
-        let [v, d, u] = planes.map(|words| words.as_mut_ptr().cast::<f32>());
+        let lens = [inputs, gradients, sums].map(|planes| planes.words());
+        let planes = scratch.words(Slot::Planes, lens.iter().sum());
+        let (v, rest) = planes.split_at_mut(lens[0]);
+        let (d, u) = rest.split_at_mut(lens[1]);
+        let [v, d, u] = [v, d, u].map(|words| words.as_mut_ptr().cast::<f32>());
         let (mut image, mut map) = (std::ptr::null::<f32>(), std::ptr::null::<f32>());
         let mut placed = usize::MAX;
         for (first, count) in tiles.bands(x.len() / image_len) {
@@ -119,6 +117,7 @@ impl Wgrad {
                     tiles.gradient_row::<M, W>(from, *filters, to);
                 }
             }
+            let sum = if first == 0 { Sum::Store } else { Sum::Add };
             for point in 0..PLANES {
                 // SAFETY: rows of the planes that were just written, of whole vectors; the sums
                 // have a row for each filter.
@@ -137,7 +136,7 @@ impl Wgrad {
                         n: *channels,
                     };
                     let c = u.add(point * sums.step);
-                    P::multiply(&product, &Rows { c, pitch: sums.pitch });
+                    P::multiply(&product, &Plane { c, pitch: sums.pitch, sum });
                 }
             }
         }
