@@ -28,7 +28,7 @@ struct Fused {
 };
 
 template <int NT, class T> struct Block {
-    enum : u32 { FILTERS = NT * 8, STAGE = FILTERS * ROW, PITCH = Results<NT, T>::PITCH };
+    enum : u32 { FILTERS = NT * 8, STAGE = FILTERS * ROW, PITCH = Results<FILTERS, T>::PITCH };
 
     const Gather& g;
     const Source& source;
@@ -196,8 +196,8 @@ DEV void gather(const T* w, const u32* taps, const f32* bias, const Fused& fused
     const Gather& g = fused.gather;
     u32 positions = g.split ? 64 : 256;
     u8* scratch = shared + positions * Block<NT, T>::PITCH;
-    Results<NT, T> results = {g,      block.phase, fused.sinks, block.corner,
-                              shared, positions,   scratch};
+    Results<NT * 8, T> results = {g,      block.phase, fused.sinks, block.corner,
+                                  shared, positions,   scratch};
     if (block.corner.image >= g.input.images) return results.store_nothing();
     f32 sums[MT][NT][4];
 #pragma unroll

@@ -1,8 +1,8 @@
 // conv2d_wgrad: the gradient of filters on tensor cores, a slice of the positions a block.
 //
-// Formula and geometry are those of common/wgrad.cuh; x and dy are what common/source.cuh says, dy of
-// one segment, both of bf16 or f16; partial is f32. The slices' sums of dy, which are the gradient of
-// a bias, come of the same pass. conv2d_wgrad_total adds the slices up.
+// Formula and geometry are those of common/wgrad.cuh; x and dy are what common/source.cuh says, both
+// of bf16 or f16, dy of one segment, whose address is an argument for its type; partial is f32. The
+// slices' sums of dy, which are the gradient of a bias, come of the same pass. conv2d_wgrad_total adds the slices up.
 //
 // A block goes through every `slices`th tile of positions. It has the halo of the tile and its dy
 // in shared memory; both are fetched transposed, 32 positions at a time. The gradient's columns
@@ -22,8 +22,7 @@ enum : u32 { THREADS = 128 };
 struct Fused {
     Wgrad wgrad;
     Source x;
-    // What is made of dy, which is its x.
-    Segment dy;
+    Source dy;
     // [slices, filters], the sums of dy; may be null.
     f32* bias;
 };
@@ -36,7 +35,7 @@ template <int MT, int NB, class T> struct Block {
     u32* distances;
     u8* gradient;
     // The sums of dy's columns, and the chunks of the halo's pixels.
-    ChunkSums<MT * 2> bias;
+    ChunkSums<FILTERS, 8> bias;
     Chunk* chunks;
     u8* halo;
     // The first block of columns and the first chunk of the group.
@@ -47,7 +46,7 @@ template <int MT, int NB, class T> struct Block {
         gradient = shared + g.rows * 4;
         u8* sums = gradient + g.rows * PITCH;
         bias.at = reinterpret_cast<f32*>(sums);
-        halo = sums + ChunkSums<MT * 2>::BYTES;
+        halo = sums + ChunkSums<FILTERS, 8>::BYTES;
         chunks = reinterpret_cast<Chunk*>(halo + g.halo_bytes);
         first = blockIdx.y * 4 * NB;
         first_chunk = first / g.taps;
@@ -72,19 +71,17 @@ template <int MT, int NB, class T> struct Block {
         return Halo<THREADS>{halo, fused.x, g.x, g.tiling, chunks, g.halo_chunks};
     }
 
-    DEV void load_tile(const T* dy, const Corner& corner, const Corner& window) const {
+    DEV void load_tile(const Corner& corner, const Corner& window) const {
         input().template load<T>(window);
-        each_gradient(corner, [&](u8* to, u64 pixel, bool live, u32 filter) {
-            load_chunk(to, dy, g.dy.channels, pixel, live, filter);
+        each_gradient(corner, [&](T* to, const Chunk& chunk, u64 pixel, bool live) {
+            load_chunk(to, fused.dy, chunk, pixel, live);
         });
         cp_async_commit();
         cp_async_wait<0>();
         if (fused.x.normalised) input().template normalise<T>(window);
-        if (!fused.dy.lines) return;
-        each_gradient(corner, [&](u8* landed, u64 pixel, bool live, u32 filter) {
-            if (live && filter < g.dy.channels) {
-                normalise_chunk<T>(landed, fused.dy, pixel, filter);
-            }
+        if (!fused.dy.normalised) return;
+        each_gradient(corner, [&](T* landed, const Chunk& chunk, u64 pixel, bool live) {
+            if (live) normalise_chunk(landed, fused.dy, chunk, pixel);
         });
     }
 
@@ -92,13 +89,14 @@ template <int MT, int NB, class T> struct Block {
     template <class F> DEV void each_gradient(const Corner& corner, F f) const {
         for (u32 i = threadIdx.x; i < g.rows * MT * 2; i += THREADS) {
             u32 row = i / (MT * 2), chunk = i % (MT * 2);
-            Position at = Position::of(g.tiling, row);
-            u32 image = corner.image + at.image;
-            u32 p = corner.row + at.row, q = corner.column + at.column;
-            bool live = at.live && image < g.dy.images && p < g.dy.extent[0] &&
+            Position position = Position::of(g.tiling, row);
+            u32 image = corner.image + position.image;
+            u32 p = corner.row + position.row, q = corner.column + position.column;
+            bool live = position.live && image < g.dy.images && p < g.dy.extent[0] &&
                         q < g.dy.extent[1];
             u64 pixel = ((u64)image * g.dy.extent[0] + p) * g.dy.extent[1] + q;
-            f(gradient + row * PITCH + chunk * 16, pixel, live, blockIdx.z * FILTERS + chunk * 8);
+            T* at = reinterpret_cast<T*>(gradient + row * PITCH) + chunk * 8;
+            f(at, Chunk{0, blockIdx.z * FILTERS + chunk * 8}, pixel, live);
         }
     }
 
@@ -107,10 +105,10 @@ template <int MT, int NB, class T> struct Block {
 
     DEV void sum_bias() const {
         if (bias.idle()) return;
-        Eight sums = {};
+        Vector<8> sums = splat<8>(0.0f);
         for (u32 row = bias.group(); row < g.rows; row += bias.GROUPS) {
-            const u8* chunk = gradient + row * PITCH + bias.chunk() * 16;
-            Eight values = load8(reinterpret_cast<const T*>(chunk));
+            const T* of_row = reinterpret_cast<const T*>(gradient + row * PITCH);
+            Vector<8> values = load<8>(of_row + bias.chunk() * 8);
 #pragma unroll
             for (u32 e = 0; e < 8; ++e) sums.at[e] += values.at[e];
         }
@@ -173,7 +171,7 @@ template <int MT, int NB, class T> struct Block {
 };
 
 template <int MT, int NB, class T>
-DEV void wgrad(const T* dy, const u32* taps, f32* partial, const Fused& fused) {
+DEV void wgrad(const u32* taps, f32* partial, const Fused& fused) {
     extern __shared__ __align__(128) u8 shared[];
     Block<MT, NB, T> block(fused, shared);
     const Wgrad& g = fused.wgrad;
@@ -194,7 +192,7 @@ DEV void wgrad(const T* dy, const u32* taps, f32* partial, const Fused& fused) {
     __syncthreads();
     for (u32 tile = blockIdx.x; tile < g.tiles; tile += gridDim.x) {
         Corner corner = Corner::of(g.tiling, tile);
-        block.load_tile(dy, corner,
+        block.load_tile(corner,
                         {corner.image, corner.row * g.step[0] + g.origin[0],
                          corner.column * g.step[1] + g.origin[1]});
         __syncthreads();
@@ -209,7 +207,7 @@ DEV void wgrad(const T* dy, const u32* taps, f32* partial, const Fused& fused) {
 #define WGRAD(MT, NB, T)                                                                   \
     extern "C" __global__ void __launch_bounds__(128, 2) conv2d_wgrad_##MT##_##NB##_##T(   \
         const T* dy, const u32* taps, f32* partial, const __grid_constant__ Fused fused) { \
-        wgrad<MT, NB>(dy, taps, partial, fused);                                           \
+        wgrad<MT, NB, T>(taps, partial, fused);                                            \
     }
 #define CONV2D_WGRAD(T) \
     WGRAD(2, 3, T) WGRAD(3, 3, T) WGRAD(4, 3, T) WGRAD(2, 9, T) WGRAD(3, 9, T) WGRAD(4, 9, T)

@@ -1,27 +1,26 @@
-// Sums of the columns of a tile in shared memory, of which each of 128 threads takes a chunk of 8
-// columns of every GROUPS-th row. N is the number of chunks; threads beyond whole groups have none.
+// Sums of the columns of a tile in shared memory, of which each of 128 threads takes a chunk of WIDTH
+// columns, 8 or 4, of every GROUPS-th row; threads beyond whole groups have none.
 #pragma once
-#include "types.cuh"
+#include "vector.cuh"
 
-template <int N> struct ChunkSums {
-    enum : u32 { GROUPS = 128 / N, COLUMNS = N * 8, BYTES = 4096 };
+template <int COLUMNS, int WIDTH> struct ChunkSums {
+    enum : u32 { CHUNKS = COLUMNS / WIDTH, GROUPS = 128 / CHUNKS, BYTES = 4096 };
 
     // [GROUPS, COLUMNS].
     f32* at;
 
-    DEV static u32 chunk() { return threadIdx.x % N; }
-    DEV static u32 group() { return threadIdx.x / N; }
+    DEV static u32 chunk() { return threadIdx.x % CHUNKS; }
+    DEV static u32 group() { return threadIdx.x / CHUNKS; }
     DEV static bool idle() { return group() >= GROUPS; }
 
     DEV void clear() const {
-        Eight zeros = {};
-        if (!idle()) store8(mine(), zeros);
+        if (!idle()) store(mine(), splat<WIDTH>(0.0f));
     }
-    DEV void add(const Eight& values) const {
-        Eight sums = load8(mine());
+    DEV void add(const Vector<WIDTH>& values) const {
+        Vector<WIDTH> sums = load<WIDTH>(mine());
 #pragma unroll
-        for (u32 e = 0; e < 8; ++e) sums.at[e] += values.at[e];
-        store8(mine(), sums);
+        for (u32 e = 0; e < WIDTH; ++e) sums.at[e] += values.at[e];
+        store(mine(), sums);
     }
     // Adds up the groups in their order: the first COLUMNS threads get the sum of a column each.
     DEV f32 total() const {
@@ -32,12 +31,12 @@ template <int N> struct ChunkSums {
         for (u32 group = 0; group < GROUPS; ++group) sum += at[group * COLUMNS + threadIdx.x];
         return sum;
     }
-    DEV f32 total_of(const Eight& values) const {
+    DEV f32 total_of(const Vector<WIDTH>& values) const {
         __syncthreads();  // the last sums were read
-        if (!idle()) store8(mine(), values);
+        if (!idle()) store(mine(), values);
         return total();
     }
 
   private:
-    DEV f32* mine() const { return at + group() * COLUMNS + chunk() * 8; }
+    DEV f32* mine() const { return at + group() * COLUMNS + chunk() * WIDTH; }
 };

@@ -84,23 +84,19 @@ template <u32 THREADS> struct Halo {
 
     // Starts to load them.
     template <class T> DEV void load(const Corner& first) const {
-        each(first, [&](u8* to, const Chunk& chunk, u64 pixel, bool inside) {
-            const Segment& from = source.at[chunk.segment];
-            const T* x = static_cast<const T*>(from.x);
-            load_chunk(to, x, from.channels, pixel, inside, chunk.channel);
+        each<T>(first, [&](T* to, const Chunk& chunk, u64 pixel, bool inside) {
+            load_chunk(to, source, chunk, pixel, inside);
         });
     }
     // Completes those that this thread has loaded; zeros around the input stay zeros.
     template <class T> DEV void normalise(const Corner& first) const {
-        each(first, [&](u8* landed, const Chunk& chunk, u64 pixel, bool inside) {
-            const Segment& from = source.at[chunk.segment];
-            if (!inside || !from.lines || chunk.channel >= from.channels) return;
-            normalise_chunk<T>(landed, from, pixel, chunk.channel);
+        each<T>(first, [&](T* landed, const Chunk& chunk, u64 pixel, bool inside) {
+            if (inside) normalise_chunk(landed, source, chunk, pixel);
         });
     }
 
   private:
-    template <class F> DEV void each(const Corner& first, F f) const {
+    template <class T, class F> DEV void each(const Corner& first, F f) const {
         Walk walk(tiling, count, THREADS);
         while (walk.image < tiling.images) {
             u32 image = first.image + walk.image;
@@ -108,7 +104,8 @@ template <u32 THREADS> struct Halo {
             u32 row = first.row + walk.row, column = first.column + walk.column(tiling);
             bool inside = image < map.images && row < map.extent[0] && column < map.extent[1];
             u64 pixel = ((u64)image * map.extent[0] + row) * map.extent[1] + column;
-            f(at + walk.in_halo(tiling), chunks[walk.chunk], pixel, inside);
+            T* chunk = reinterpret_cast<T*>(at + walk.in_halo(tiling));
+            f(chunk, chunks[walk.chunk], pixel, inside);
             walk.step(tiling, count);
         }
     }

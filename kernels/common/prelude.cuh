@@ -71,6 +71,18 @@ DEV void cp_async16(void* to, const void* from, bool valid) {
 #endif
 }
 
+// The same of 8 bytes, with addresses aligned to 8.
+DEV void cp_async8(void* to, const void* from, bool valid) {
+#ifdef CUDA_EMU
+    __emu_cp_async(to, from, 8, valid ? 8 : 0);
+#else
+    u32 address = (u32)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address), "l"(from),
+                 "r"(valid ? 8 : 0)
+                 : "memory");
+#endif
+}
+
 // Makes a group of the copies since the last one.
 DEV void cp_async_commit() {
 #ifdef CUDA_EMU

@@ -7,7 +7,7 @@
 //
 // with g = f'(scale x + shift) y, where y is the gradient of what a batch normalisation of x made,
 // f is relu or nothing and normalizer is [4, channels] scale, shift, mean, r. Channels are a multiple
-// of 8 but for a single segment that is stored and has no sums. Sums are f32 and rounded once more.
+// of 4 but for a single segment that is stored and has no sums. Sums are f32 and rounded once more.
 #pragma once
 #include "chunk_sums.cuh"
 #include "halo.cuh"
@@ -34,15 +34,17 @@ struct Sinks {
     u32 summed;
     // The part of the grid's first block.
     u32 first_part;
-    u32 reserved;
+    // How many channels a thread stores at once: 4 where all segments have a multiple of 4 and not
+    // all one of 8, else 8.
+    u32 width;
     Sink at[MOST_SEGMENTS];
 
     DEV u32 part() const { return first_part + blockIdx.z * gridDim.x + blockIdx.x; }
 };
 
-// The results of a block: N chunks of 8 filters of some positions of a tile.
-template <int N, class T> struct Results {
-    enum : u32 { PITCH = (N | 1) * 16 };
+// The results of a block: COLUMNS filters of some positions of a tile.
+template <int COLUMNS, class T> struct Results {
+    enum : u32 { PITCH = (COLUMNS / 8 | 1) * 16 };
 
     const Gather& g;
     const Phase& phase;
@@ -54,46 +56,10 @@ template <int N, class T> struct Results {
     u8* scratch;
 
     DEV void store() const {
-        u32 filter = (blockIdx.y * N + ChunkSums<N>::chunk()) * 8;
-        const Sink& sink = find(filter);
-        u32 channel = filter - sink.first;
-        bool there = filter < g.output.channels && !ChunkSums<N>::idle();
-        Eight first = {}, second = {}, scale = {}, shift = {}, mean = {};
-        if (there && sink.sums) {
-            const f32* lines = sink.normalizer + channel;
-            scale = load8(lines), shift = load8(lines + sink.channels);
-            mean = load8(lines + 2 * sink.channels);
-        }
-        u32 live = 0;
-#pragma unroll 1
-        for (u32 i = 0; there && row(i) < count; ++i) {
-            u64 pixel = 0;
-            if (!find_pixel(row(i), pixel)) continue;
-            live |= 1u << i;
-            u64 at = pixel * sink.channels + channel;
-            store_chunk(chunk(i), sink, at, sink.channels - channel);
-            if (sinks.moments) {
-                Eight values = load8(chunk(i));
-#pragma unroll
-                for (u32 e = 0; e < 8; ++e) first.at[e] += values.at[e];
-            } else if (sink.sums) {
-                Eight dy = load8(chunk(i));
-                Eight x = load8(static_cast<const T*>(sink.x) + at);
-                u32 function = sink.relu ? RELU : IDENTITY;
-#pragma unroll
-                for (u32 e = 0; e < 8; ++e) {
-                    f32 g = gradient(function, scale.at[e], shift.at[e], x.at[e], dy.at[e]);
-                    first.at[e] += g;
-                    second.at[e] += g * (x.at[e] - mean.at[e]);
-                }
-            }
-        }
-        if (sinks.moments) {
-            store_moments(first, live);
-        } else if (sinks.summed) {
-            ChunkSums<N> sums = {reinterpret_cast<f32*>(scratch)};
-            f32 s1 = sums.total_of(first);
-            store_sums(s1, sums.total_of(second));
+        if (sinks.width == 4) {
+            store_by<4>();
+        } else {
+            store_by<8>();
         }
     }
 
@@ -103,15 +69,67 @@ template <int N, class T> struct Results {
     }
 
   private:
+    template <int WIDTH> using Sums = ChunkSums<COLUMNS, WIDTH>;
+
+    // Stores chunks of WIDTH filters.
+    template <int WIDTH> DEV void store_by() const {
+        u32 filter = blockIdx.y * COLUMNS + Sums<WIDTH>::chunk() * WIDTH;
+        const Sink& sink = find(filter);
+        u32 channel = filter - sink.first;
+        bool there = filter < g.output.channels && !Sums<WIDTH>::idle();
+        Vector<WIDTH> first = splat<WIDTH>(0.0f), second = first;
+        Vector<WIDTH> scale = first, shift = first, mean = first;
+        if (there && sink.sums) {
+            const f32* lines = sink.normalizer + channel;
+            scale = load<WIDTH>(lines), shift = load<WIDTH>(lines + sink.channels);
+            mean = load<WIDTH>(lines + 2 * sink.channels);
+        }
+        u32 live = 0;
+#pragma unroll 1
+        for (u32 i = 0; there && row<WIDTH>(i) < count; ++i) {
+            u64 pixel = 0;
+            if (!find_pixel(row<WIDTH>(i), pixel)) continue;
+            live |= 1u << i;
+            u64 at = pixel * sink.channels + channel;
+            store_chunk<WIDTH>(chunk<WIDTH>(i), sink, at, sink.channels - channel);
+            if (sinks.moments) {
+                Vector<WIDTH> values = load<WIDTH>(chunk<WIDTH>(i));
+#pragma unroll
+                for (u32 e = 0; e < WIDTH; ++e) first.at[e] += values.at[e];
+            } else if (sink.sums) {
+                Vector<WIDTH> dy = load<WIDTH>(chunk<WIDTH>(i));
+                Vector<WIDTH> x = load<WIDTH>(static_cast<const T*>(sink.x) + at);
+                u32 function = sink.relu ? RELU : IDENTITY;
+#pragma unroll
+                for (u32 e = 0; e < WIDTH; ++e) {
+                    f32 g = gradient(function, scale.at[e], shift.at[e], x.at[e], dy.at[e]);
+                    first.at[e] += g;
+                    second.at[e] += g * (x.at[e] - mean.at[e]);
+                }
+            }
+        }
+        if (sinks.moments) {
+            store_moments<WIDTH>(first, live);
+        } else if (sinks.summed) {
+            Sums<WIDTH> sums = {reinterpret_cast<f32*>(scratch)};
+            f32 s1 = sums.total_of(first);
+            store_sums(s1, sums.total_of(second));
+        }
+    }
+
     DEV const Sink& find(u32 filter) const {
         u32 segment = 0;
         while (segment + 1 < sinks.segments && filter >= sinks.at[segment + 1].first) ++segment;
         return sinks.at[segment];
     }
 
-    DEV u32 row(u32 i) const { return ChunkSums<N>::group() + i * ChunkSums<N>::GROUPS; }
-    DEV T* chunk(u32 i) const {
-        return reinterpret_cast<T*>(rows + row(i) * PITCH + ChunkSums<N>::chunk() * 16);
+    // This thread's i-th row, of at most 32.
+    template <int WIDTH> DEV u32 row(u32 i) const {
+        return Sums<WIDTH>::group() + i * Sums<WIDTH>::GROUPS;
+    }
+    template <int WIDTH> DEV T* chunk(u32 i) const {
+        T* results = reinterpret_cast<T*>(rows + row<WIDTH>(i) * PITCH);
+        return results + Sums<WIDTH>::chunk() * WIDTH;
     }
 
     // The pixel of a row's position, if it is one.
@@ -128,85 +146,72 @@ template <int N, class T> struct Results {
         return true;
     }
 
-    // Stores 8 results, or the `count` that there are; eights are left as they are stored.
+    // Stores WIDTH results, which are left as they are stored, or the `count` that there are.
+    template <int WIDTH>
     DEV static void store_chunk(T* from, const Sink& sink, u64 at, u32 count) {
         T* y = static_cast<T*>(sink.y) + at;
         const T* mask = sink.mask ? static_cast<const T*>(sink.mask) + at : nullptr;
-        uint4 results = *reinterpret_cast<const uint4*>(from);
-        if (sink.channels % 8 == 0) {
+        if (sink.channels % WIDTH == 0) {
+            Packed<T, WIDTH> results = packed<WIDTH>(from);
             if (mask) {
-                uint4 passes = *reinterpret_cast<const uint4*>(mask);
-                results = make_uint4(keep(results.x, passes.x), keep(results.y, passes.y),
-                                     keep(results.z, passes.z), keep(results.w, passes.w));
+                Packed<T, WIDTH> passes = packed<WIDTH>(mask);
+#pragma unroll
+                for (u32 e = 0; e < WIDTH; ++e) results.at[e] = keep(results.at[e], passes.at[e]);
             }
             if (sink.add) {
-                results = make_uint4(plus(results.x, y), plus(results.y, y + 2),
-                                     plus(results.z, y + 4), plus(results.w, y + 6));
+                Packed<T, WIDTH> before = packed<WIDTH>(y);
+#pragma unroll
+                for (u32 e = 0; e < WIDTH; ++e) {
+                    f32 sum = to_f32(before.at[e]) + to_f32(results.at[e]);
+                    results.at[e] = from_f32<T>(sum);
+                }
             }
-            *reinterpret_cast<uint4*>(y) = *reinterpret_cast<uint4*>(from) = results;
-        } else if (sink.channels % 4 == 0) {
-            store_half(make_uint2(results.x, results.y), mask, y);
-            if (count > 4) store_half(make_uint2(results.z, results.w), mask ? mask + 4 : mask, y + 4);
+            *reinterpret_cast<Packed<T, WIDTH>*>(y) = results;
+            *reinterpret_cast<Packed<T, WIDTH>*>(from) = results;
         } else {
 #pragma unroll
-            for (u32 e = 0; e < 8; ++e) {
+            for (u32 e = 0; e < WIDTH; ++e) {
                 if (e >= count) return;
-                bool passes = !mask || to_f32(mask[e]) > 0.0f;
-                y[e] = passes ? from[e] : from_f32<T>(0.0f);
+                y[e] = mask ? keep(from[e], mask[e]) : from[e];
             }
         }
     }
 
-    DEV static void store_half(uint2 results, const T* mask, T* y) {
-        if (mask) {
-            uint2 passes = *reinterpret_cast<const uint2*>(mask);
-            results = make_uint2(keep(results.x, passes.x), keep(results.y, passes.y));
-        }
-        *reinterpret_cast<uint2*>(y) = results;
-    }
-
-    // Those of two results whose mask is above zero, and zeros.
-    DEV static u32 keep(u32 results, u32 mask) {
-        u32 kept = to_f32(T{(u16)mask}) > 0.0f ? results & 0xffffu : 0;
-        return kept | (to_f32(T{(u16)(mask >> 16)}) > 0.0f ? results & 0xffff0000u : 0);
-    }
-
-    DEV static u32 plus(u32 results, const T* y) {
-        f32 first = to_f32(T{(u16)results}), second = to_f32(T{(u16)(results >> 16)});
-        return pack<T>(to_f32(y[0]) + first, to_f32(y[1]) + second);
+    // The result if its mask is above zero, else zero.
+    DEV static T keep(T result, T mask) {
+        return to_f32(mask) > 0.0f ? result : T{0};
     }
 
     // From the sums of this thread's rows, of which some live.
-    DEV void store_moments(const Eight& sum, u32 live) const {
-        ChunkSums<N> sums = {reinterpret_cast<f32*>(scratch)};
-        f32* means = sums.at + ChunkSums<N>::BYTES / 4;
-        Eight rows = {}, squares = {};
-#pragma unroll
-        for (u32 e = 0; e < 8; ++e) rows.at[e] = (f32)__popc(live);
-        f32 all = sums.total_of(rows), mean = sums.total_of(sum) / all;
-        if (threadIdx.x < ChunkSums<N>::COLUMNS) means[threadIdx.x] = mean;
+    template <int WIDTH> DEV void store_moments(const Vector<WIDTH>& sum, u32 live) const {
+        Sums<WIDTH> sums = {reinterpret_cast<f32*>(scratch)};
+        f32* means = sums.at + Sums<WIDTH>::BYTES / 4;
+        Vector<WIDTH> squares = splat<WIDTH>(0.0f);
+        f32 all = sums.total_of(splat<WIDTH>((f32)__popc(live)));
+        f32 mean = sums.total_of(sum) / all;
+        if (threadIdx.x < COLUMNS) means[threadIdx.x] = mean;
         __syncthreads();
-        Eight centre = load8(means + ChunkSums<N>::chunk() * 8);
+        Vector<WIDTH> centre = load<WIDTH>(means + Sums<WIDTH>::chunk() * WIDTH);
 #pragma unroll 1
-        for (u32 i = 0; live >> i; ++i) {
-            if (!(live >> i & 1)) continue;
-            Eight values = load8(chunk(i));
+        for (u32 i = 0, left = live; left; ++i, left >>= 1) {
+            if (!(left & 1)) continue;
+            Vector<WIDTH> values = load<WIDTH>(chunk<WIDTH>(i));
 #pragma unroll
-            for (u32 e = 0; e < 8; ++e) {
+            for (u32 e = 0; e < WIDTH; ++e) {
                 f32 deviation = values.at[e] - centre.at[e];
                 squares.at[e] += deviation * deviation;
             }
         }
         f32 square = sums.total_of(squares);
-        u32 filter = blockIdx.y * ChunkSums<N>::COLUMNS + threadIdx.x, filters = g.output.channels;
-        if (threadIdx.x >= ChunkSums<N>::COLUMNS || filter >= filters) return;
+        u32 filter = blockIdx.y * COLUMNS + threadIdx.x, filters = g.output.channels;
+        if (threadIdx.x >= COLUMNS || filter >= filters) return;
         f32* part = sinks.moments + (u64)sinks.part() * 3 * filters + filter;
         part[0] = all, part[filters] = mean, part[2 * filters] = square;
     }
 
     DEV void store_sums(f32 s1, f32 s2) const {
-        u32 filter = blockIdx.y * ChunkSums<N>::COLUMNS + threadIdx.x;
-        if (threadIdx.x >= ChunkSums<N>::COLUMNS || filter >= g.output.channels) return;
+        u32 filter = blockIdx.y * COLUMNS + threadIdx.x;
+        if (threadIdx.x >= COLUMNS || filter >= g.output.channels) return;
         const Sink& sink = find(filter);
         if (!sink.sums) return;
         f32* part = sink.sums + (u64)sinks.part() * 2 * sink.channels + (filter - sink.first);

@@ -22,29 +22,29 @@ template <class T> DEV void narrow(const u32* x, u32* y, Count count) {
     }
 }
 
-// x: 64 pieces of 16 bytes, which lane by lane and half by half are copied to the place 5 further on,
+// x: 64 pieces of N words, which lane by lane and half by half are copied to the place 5 further on,
 // unless the piece's last bit is set. y: what is there once all is complete, then what the first
 // half was once all but one group were.
-DEV void copy(const u32* x, u32* y) {
-    __shared__ __align__(16) u32 pieces[64][4];
+template <int N, class Copy> DEV void copies(const u32* x, u32* y, Copy copy) {
+    __shared__ __align__(16) u32 pieces[64][N];
     u32 lane = threadIdx.x;
     for (u32 half = 0; half < 2; ++half) {
-        for (u32 i = 0; i < 4; ++i) pieces[32 * half + lane][i] = 0xffffffffu;
+        for (u32 i = 0; i < N; ++i) pieces[32 * half + lane][i] = 0xffffffffu;
     }
     __syncthreads();
     for (u32 half = 0; half < 2; ++half) {
-        const u32* from = x + 4 * (32 * half + lane);
-        cp_async16(pieces[32 * half + (lane + 5) % 32], from, from[0] % 2 == 0);
+        const u32* from = x + N * (32 * half + lane);
+        copy(pieces[32 * half + (lane + 5) % 32], from, from[0] % 2 == 0);
         cp_async_commit();
     }
     cp_async_wait<1>();
     __syncthreads();
-    for (u32 i = 0; i < 4; ++i) y[256 + 4 * lane + i] = pieces[lane][i];
+    for (u32 i = 0; i < N; ++i) y[64 * N + N * lane + i] = pieces[lane][i];
     cp_async_wait<0>();
     __syncthreads();
     for (u32 half = 0; half < 2; ++half) {
-        for (u32 i = 0; i < 4; ++i) {
-            y[4 * (32 * half + lane) + i] = pieces[32 * half + lane][i];
+        for (u32 i = 0; i < N; ++i) {
+            y[N * (32 * half + lane) + i] = pieces[32 * half + lane][i];
         }
     }
 }
@@ -84,7 +84,12 @@ INSTRUCTION(to_f32_of_f16, widen<f16>(x, y, count))
 INSTRUCTION(to_f32_of_bf16, widen<bf16>(x, y, count))
 INSTRUCTION(from_f32_to_f16, narrow<f16>(x, y, count))
 INSTRUCTION(from_f32_to_bf16, narrow<bf16>(x, y, count))
-INSTRUCTION(cp_async, copy(x, y))
+INSTRUCTION(cp_async_8, copies<2>(x, y, [](void* to, const void* from, bool valid) {
+                cp_async8(to, from, valid);
+            }))
+INSTRUCTION(cp_async_16, copies<4>(x, y, [](void* to, const void* from, bool valid) {
+                cp_async16(to, from, valid);
+            }))
 INSTRUCTION(ldmatrix2,
             matrices<2>(x, y, [](u32 (&to)[2], const void* row) { ldmatrix_x2(to, row); }))
 INSTRUCTION(ldmatrix4,

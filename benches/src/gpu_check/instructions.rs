@@ -113,7 +113,8 @@ fn all() -> Vec<Instruction> {
         of("from_f32_to_bf16", Results::Bf16, &singles, |x| {
             u32::from(bf16::from_f32(f32::from_bits(x)).to_bits())
         }),
-        cp_async(),
+        cp_async::<2>("cp_async_8"),
+        cp_async::<4>("cp_async_16"),
         ldmatrix("ldmatrix2", 2, Order::Rows),
         ldmatrix("ldmatrix4", 4, Order::Rows),
         ldmatrix("ldmatrix4_trans", 4, Order::Transposed),
@@ -122,17 +123,18 @@ fn all() -> Vec<Instruction> {
     ]
 }
 
-fn cp_async() -> Instruction {
-    let x = words(64 * 4);
-    let mut pieces = vec![[0u32; 4]; 64];
-    for (piece, from) in x.as_chunks::<4>().0.iter().enumerate() {
+/// Of pieces of so many words.
+fn cp_async<const WORDS: usize>(kernel: &'static str) -> Instruction {
+    let x = words(64 * WORDS);
+    let mut pieces = vec![[0u32; WORDS]; 64];
+    for (piece, from) in x.as_chunks::<WORDS>().0.iter().enumerate() {
         if from[0] % 2 == 0 {
             pieces[piece / 32 * 32 + (piece + 5) % 32] = *from;
         }
     }
     let first = pieces[..32].to_vec();
     let expected = [pieces, first].concat().into_iter().flatten().collect();
-    Instruction { kernel: "cp_async", x, expected, results: Results::Bits }
+    Instruction { kernel, x, expected, results: Results::Bits }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

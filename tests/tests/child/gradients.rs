@@ -6,7 +6,7 @@ use nasrl_space::{Graph, Image};
 use nasrl_tensor::Cpu;
 use nasrl_tensor::cpu::{Conv2dAlgorithm, Isa};
 
-use crate::graphs::{normalised_child, random_graph, reference_child};
+use crate::graphs::{normalised_child, random_graph, reference_child, skipping_child};
 use crate::problem::{Problem, Run};
 
 /// A pass of ten layers in f32, relative to the greatest gradient of a parameter. Most are within
@@ -29,6 +29,7 @@ fn graphs() -> Vec<Graph> {
         children.iter().map(|tokens| reference_child(tokens, image)).collect();
     graphs.push(normalised_child(&[1, 0, 1], image));
     graphs.extend((100..160).map(|seed| random_graph(seed, 12)));
+    graphs.push(skipping_child(Image { height: 5, width: 4, channels: 3 }));
     graphs
 }
 

@@ -25,6 +25,14 @@ pub(crate) fn paper_child(seed: u64, depth: usize, input: Image) -> Graph {
     space.build(&tokens, input, CLASSES).unwrap()
 }
 
+/// A child of the paper's space whose layers read each other side by side, with parts of 36 channels,
+/// which are no whole vectors of eight.
+pub(crate) fn skipping_child(input: Image) -> Graph {
+    let space = Space::open("nas-rl-cnn").unwrap().at_depth(6).unwrap();
+    let tokens = "3,3,36/1,1,24,1/1,3,36,11/1,1,48,101/3,1,36,0110/1,1,24,01011";
+    space.build(&space.parse(tokens).unwrap(), input, CLASSES).unwrap()
+}
+
 /// Three convolutions with batch normalisation, of which the last reads these of the others side by
 /// side.
 pub(crate) fn normalised_child(concatenated: &[usize], input: Image) -> Graph {

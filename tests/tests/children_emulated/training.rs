@@ -10,7 +10,9 @@ use nasrl_space::{Graph, Image};
 use nasrl_tensor::{Backend, Cpu};
 use nasrl_tests::emulated;
 
-use crate::graphs::{CLASSES, normalised_child, paper_child, random_graph, reference_child};
+use crate::graphs::{
+    CLASSES, normalised_child, paper_child, random_graph, reference_child, skipping_child,
+};
 use crate::images::images;
 
 /// With everything random that there is.
@@ -87,6 +89,7 @@ fn children_of_the_papers_space_train_step_by_step_as_on_the_processor() {
     for seed in [0, 1] {
         agree(&paper_child(seed, 6, IMAGE), &format!("paper {seed}"));
     }
+    agree(&skipping_child(IMAGE), "paper, skipping");
 }
 
 /// What a GPU folds into its convolutions: with an input that is concatenated twice too, whose

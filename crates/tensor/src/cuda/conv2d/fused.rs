@@ -2,8 +2,7 @@
 
 use super::gather::{self, Gather};
 use super::pack::Packed;
-use super::segments::{self, Operands, Source};
-use super::tiling::CHUNK;
+use super::segments::{self, Operands};
 use super::wgrad;
 use super::{Conv2dAlgorithm, Conv2dPlan, Gemm, Kernels, direct};
 use crate::cuda::{Buffer, Cuda};
@@ -16,7 +15,7 @@ use crate::{DType, Result};
 impl FusedConv2dBackend for Cuda {
     fn conv2d_fusion(&self, geometry: &Conv2d, dtype: DType) -> Option<Conv2dFusion> {
         let gemm = Gemm::of(geometry, dtype, Conv2dAlgorithm::default()).ok().flatten()?;
-        let (channels, segments) = (CHUNK / dtype.size(), segments::MOST);
+        let (channels, segments) = (segments::HALF, segments::MOST);
         gemm.fuses().then_some(Conv2dFusion { channels, segments })
     }
 
@@ -59,7 +58,7 @@ impl FusedConv2dBackend for Cuda {
     ) -> Result<()> {
         let steps = plan.in_steps(self, images);
         let Some((gemm, packed)) = plan.on_tensor_cores() else { return steps.dgrad(dy, dx) };
-        let Some(gradient) = plan.outputs(self, images).gradient(dy, plan.geometry.filters)? else {
+        let Some(source) = plan.outputs(self, images).gradient(dy, plan.geometry.filters)? else {
             let whole = steps.gradient(dy)?;
             let dy = OutputGradient::plain(whole.buffer());
             return self.conv2d_dgrad_fused(plan, images, &dy, dx);
@@ -67,7 +66,6 @@ impl FusedConv2dBackend for Cuda {
         let Some(sinks) = plan.inputs(self, images).sinks(dx)? else {
             return steps.dgrad(dy, dx);
         };
-        let source = Source::of(gradient);
         let endpoints = gather::Endpoints { source, bias: None, relu: false, sinks };
         gemm.dgrad.run(self, (packed, gemm.fprop.lens()), images, endpoints)
     }
@@ -119,7 +117,7 @@ impl Cuda {
             return self.pieces(plan, images, (&x, dy), (dw, bias));
         };
         let outputs = plan.outputs(self, images);
-        let Some(through) = outputs.gradient(dy, plan.geometry.filters)? else {
+        let Some(gradient) = outputs.gradient(dy, plan.geometry.filters)? else {
             let whole = steps.gradient(dy)?;
             let dy = OutputGradient::plain(whole.buffer());
             return self.pieces(plan, images, (x, &dy), (dw, bias));
@@ -128,7 +126,7 @@ impl Cuda {
         let len = slices.count * plan.geometry.filters;
         let bias = bias.map_or(Ok(0), |bias| outputs.statistics(bias.write(len)))?;
         let [_, taps] = packed.buffers();
-        let endpoints = wgrad::Endpoints { x: source, dy: dy.dy, through, bias };
+        let endpoints = wgrad::Endpoints { x: source, dy: dy.dy, gradient, bias };
         gemm.wgrad.run(self, taps, (images, endpoints), (dw, slices))
     }
 }

@@ -13,6 +13,10 @@ use crate::{DType, Result};
 /// Most segments of a list.
 pub(super) const MOST: usize = 24;
 
+/// What the channels of a segment are a multiple of but for a single one that is read or written as
+/// it is stored: half a chunk.
+pub(super) const HALF: usize = 4;
+
 /// A segment of `source.cuh`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -56,7 +60,7 @@ pub(super) struct Sinks {
     segments: u32,
     summed: u32,
     pub(super) first_part: u32,
-    reserved: u32,
+    width: u32,
     at: [Sink; MOST],
 }
 
@@ -74,12 +78,12 @@ impl Operands<'_> {
     /// A list of segments to read; none if the kernels cannot, see `source.cuh`.
     pub(super) fn source(&self, segments: &[ops::Segment<'_, Cuda>]) -> Result<Option<Source>> {
         let plain = matches!(segments, [ops::Segment { norm: None, .. }]);
-        let eights = segments.iter().all(|segment| segment.channels.is_multiple_of(8));
+        let halves = segments.iter().all(|segment| segment.channels.is_multiple_of(HALF));
         let fuses = |norm: &Option<Normalised<'_, Cuda>>| {
             norm.as_ref().is_none_or(|norm| fused(norm.activation).is_some())
         };
         let known = segments.iter().all(|segment| fuses(&segment.norm));
-        if !(plain || eights && known && segments.len() <= MOST) {
+        if !(plain || halves && known && segments.len() <= MOST) {
             return Ok(None);
         }
         let mut source = Source { segments: segments.len() as u32, ..Source::zeroed() };
@@ -99,18 +103,21 @@ impl Operands<'_> {
         &self,
         gradient: &OutputGradient<'_, Cuda>,
         filters: usize,
-    ) -> Result<Option<Segment>> {
-        let x = self.activations(gradient.dy, filters)?;
-        let plain = Segment { x, channels: filters as u32, ..Segment::zeroed() };
+    ) -> Result<Option<Source>> {
+        let mut source = Source { segments: 1, ..Source::zeroed() };
+        let at = &mut source.at[0];
+        (at.x, at.channels) = (self.activations(gradient.dy, filters)?, filters as u32);
         let Some(Through { y, coefficients, activation }) = &gradient.norm else {
-            return Ok(Some(plain));
+            return Ok(Some(source));
         };
-        let Some(relu) = fused(*activation).filter(|_| filters.is_multiple_of(8)) else {
+        let Some(relu) = fused(*activation).filter(|_| filters.is_multiple_of(HALF)) else {
             return Ok(None);
         };
-        let y = self.activations(y, filters)?;
-        let lines = self.statistics(coefficients.read(4 * filters))?;
-        Ok(Some(Segment { y, lines, relu, ..plain }))
+        source.normalised = 1;
+        at.y = self.activations(y, filters)?;
+        at.lines = self.statistics(coefficients.read(4 * filters))?;
+        at.relu = relu;
+        Ok(Some(source))
     }
 
     /// An output with its moments.
@@ -130,7 +137,7 @@ impl Operands<'_> {
         mask: Option<&Buffer>,
         channels: usize,
     ) -> Result<Sinks> {
-        let mut sinks = Sinks { segments: 1, ..Sinks::zeroed() };
+        let mut sinks = Sinks { segments: 1, width: width([channels]), ..Sinks::zeroed() };
         let at = &mut sinks.at[0];
         at.channels = channels as u32;
         at.mask = mask.map_or(Ok(0), |mask| self.activations(mask, channels))?;
@@ -145,7 +152,7 @@ impl Operands<'_> {
                 Producer::Any | Producer::Relu(_) => true,
                 Producer::BatchNorm(sums) => fused(sums.activation).is_some(),
             };
-            known && segment.channels.is_multiple_of(8)
+            known && segment.channels.is_multiple_of(HALF)
         };
         let stored = |segment: &SegmentMut<'_, Cuda>| {
             segment.sum == Sum::Store && !matches!(segment.producer, Producer::BatchNorm(_))
@@ -154,7 +161,8 @@ impl Operands<'_> {
         if !(plain || segments.iter().all(fuses) && segments.len() <= MOST) {
             return Ok(None);
         }
-        let mut sinks = Sinks { segments: segments.len() as u32, ..Sinks::zeroed() };
+        let width = width(segments.iter().map(|segment| segment.channels));
+        let mut sinks = Sinks { segments: segments.len() as u32, width, ..Sinks::zeroed() };
         let mut first = 0;
         for (segment, at) in segments.iter_mut().zip(&mut sinks.at) {
             let channels = segment.channels;
@@ -195,14 +203,11 @@ impl Operands<'_> {
     }
 }
 
-impl Source {
-    /// One segment.
-    pub(super) fn of(segment: Segment) -> Self {
-        let mut source = Source { segments: 1, ..Source::zeroed() };
-        source.normalised = u32::from(segment.lines != 0);
-        source.at[0] = segment;
-        source
-    }
+/// How many channels a thread stores at once of segments of so many.
+fn width(channels: impl IntoIterator<Item = usize>) -> u32 {
+    // The largest power of two that divides them all.
+    let common = channels.into_iter().fold(0, |bits, channels| bits | channels).trailing_zeros();
+    if common == HALF.trailing_zeros() { HALF as u32 } else { 8 }
 }
 
 /// Whether a function that kernels fuse is relu; none for the others.

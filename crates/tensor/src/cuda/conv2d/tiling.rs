@@ -27,7 +27,7 @@ pub(super) struct Tiling {
 pub(super) const CHUNK_SUMS: usize = 4096;
 
 /// Bytes of a chunk of 8 channels.
-pub(super) const CHUNK: usize = 16;
+const CHUNK: usize = 16;
 
 impl Tiling {
     /// Tiles of at most `budget` positions, of which the halo has `chunks` chunks of channels:

@@ -3,7 +3,7 @@
 use bytemuck::NoUninit;
 
 use super::gather::SIDE;
-use super::segments::{Segment, Source};
+use super::segments::Source;
 use super::tiling::{CHUNK_SUMS, SHARED, Tiling, balanced};
 use super::window::{Map, OP, Window};
 use super::{Gradient, Slices, tiled};
@@ -46,7 +46,7 @@ pub(super) struct Geometry {
 struct Fused {
     wgrad: Geometry,
     x: Source,
-    dy: Segment,
+    dy: Source,
     bias: u64,
 }
 
@@ -54,8 +54,8 @@ struct Fused {
 pub(super) struct Endpoints<'a> {
     pub(super) x: Source,
     pub(super) dy: &'a Buffer,
-    /// What is made of dy.
-    pub(super) through: Segment,
+    /// dy and what is made of it.
+    pub(super) gradient: Source,
     /// Where the slices' sums of the output's gradient go, or 0.
     pub(super) bias: u64,
 }
@@ -200,7 +200,7 @@ impl Wgrad {
         (partial, slices): (&mut Buffer, Slices),
     ) -> Result<()> {
         let Form::TensorCore(cut) = self.form else { return Ok(()) };
-        let Endpoints { x, dy, through, bias } = endpoints;
+        let Endpoints { x, dy, gradient, bias } = endpoints;
         let window = &self.window;
         let arguments = [
             dy.read(images * window.output.elements()),
@@ -217,7 +217,7 @@ impl Wgrad {
         };
         let blocks = [slices.count, cut.column_groups, cut.filter_groups];
         let grid = Grid { blocks, threads: 128, shared: cut.shared as u32 };
-        on.launch(cut.kernel(), grid, arguments, Fused { wgrad, x, dy: through, bias })
+        on.launch(cut.kernel(), grid, arguments, Fused { wgrad, x, dy: gradient, bias })
     }
 
     /// The same of f32.

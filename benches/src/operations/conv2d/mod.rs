@@ -1,11 +1,15 @@
-use nasrl_tensor::ops::{Connection, Conv2d, Conv2dBackend, Epilogue, Sum};
+//! Convolutions, by themselves and with the normalisations around them.
+
+mod fused;
+
+use nasrl_tensor::ops::{Connection, Conv2d, Epilogue, FusedConv2dBackend, Sum};
 use nasrl_tensor::{DType, DType::F32, Result};
 use nasrl_tests::Tolerance;
 
 use crate::case::{Agreement, Case, Setting, Shapes, Work, calling};
 
 /// Bound by multiplications but for 1x1 and depthwise layers, which are bound by memory.
-pub(super) fn cases<B: Conv2dBackend>(setting: &Setting<'_, B>) -> Result<Vec<Case<B>>> {
+pub(super) fn cases<B: FusedConv2dBackend>(setting: &Setting<'_, B>) -> Result<Vec<Case<B>>> {
     let geometries = match setting.shapes {
         Shapes::Small => small(),
         Shapes::Real { .. } => layers(),
@@ -14,6 +18,7 @@ pub(super) fn cases<B: Conv2dBackend>(setting: &Setting<'_, B>) -> Result<Vec<Ca
     for geometry in geometries {
         cases.extend(passes(setting, geometry)?);
     }
+    cases.extend(fused::cases(setting)?);
     Ok(cases)
 }
 
@@ -57,7 +62,10 @@ fn small() -> Vec<Conv2d> {
     ]
 }
 
-fn passes<B: Conv2dBackend>(setting: &Setting<'_, B>, geometry: Conv2d) -> Result<Vec<Case<B>>> {
+fn passes<B: FusedConv2dBackend>(
+    setting: &Setting<'_, B>,
+    geometry: Conv2d,
+) -> Result<Vec<Case<B>>> {
     let (dtype, images, on) = (setting.dtype, setting.images(3), setting.on);
     let [pixels, positions] =
         [geometry.input, geometry.output()].map(|[height, width]| images * height * width);
