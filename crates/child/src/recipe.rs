@@ -1,11 +1,15 @@
 //! How a child is trained, apart from its architecture.
 
+mod optimizer;
+
 use std::f64::consts::PI;
 
 use nasrl_tensor::cpu::Conv2dAlgorithm;
-use nasrl_tensor::ops::{OptimizerStep, StepSizes, UpdateRule};
+use nasrl_tensor::ops::{OptimizerStep, StepSizes};
 use nasrl_tensor::{Cpu, Memory};
 use serde::{Deserialize, Serialize};
+
+pub use optimizer::Optimizer;
 
 use crate::RecipeError;
 
@@ -77,48 +81,6 @@ pub enum Schedule {
         /// The part of it that is left at the end.
         #[serde(default)]
         last: f64,
-    },
-}
-
-/// How a gradient becomes a step; the formulas are those of [`UpdateRule`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
-pub enum Optimizer {
-    /// Stochastic gradient descent.
-    #[serde(rename_all = "kebab-case")]
-    Sgd {
-        /// Share of the last step that is added to the next.
-        #[serde(default)]
-        momentum: f64,
-        /// Whether the gradient counts as one taken where the momentum leads to.
-        #[serde(default)]
-        nesterov: bool,
-    },
-    /// Adam (arXiv 1412.6980).
-    #[serde(rename_all = "kebab-case")]
-    Adam {
-        /// Decay of the gradient's average.
-        #[serde(default = "adam_beta1")]
-        beta1: f64,
-        /// Decay of the squared gradient's average.
-        #[serde(default = "adam_beta2")]
-        beta2: f64,
-        /// Added to the root of the squared gradient's average.
-        #[serde(default = "adam_epsilon")]
-        epsilon: f64,
-    },
-    /// RMSProp as TensorFlow has it.
-    #[serde(rename_all = "kebab-case")]
-    RmsProp {
-        /// Decay of the squared gradient's average.
-        #[serde(default = "rms_prop_decay")]
-        decay: f64,
-        /// Share of the last step that is added to the next.
-        #[serde(default)]
-        momentum: f64,
-        /// Added to the squared gradient's average under the root.
-        #[serde(default = "rms_prop_epsilon")]
-        epsilon: f64,
     },
 }
 
@@ -217,11 +179,7 @@ impl Recipe {
             order: Order::Shuffled,
             learning_rate: 0.001,
             schedule: Schedule::Constant {},
-            optimizer: Optimizer::Adam {
-                beta1: adam_beta1(),
-                beta2: adam_beta2(),
-                epsilon: adam_epsilon(),
-            },
+            optimizer: Optimizer::adam(),
             weight_decay: 0.0,
             normalisation: Normalisation::Scale,
             augmentation: Augmentation::default(),
@@ -332,19 +290,6 @@ impl Recipe {
     }
 }
 
-impl Optimizer {
-    /// The tensor crate's form of it.
-    pub(crate) fn rule(self) -> UpdateRule {
-        match self {
-            Optimizer::Sgd { momentum, nesterov } => UpdateRule::Sgd { momentum, nesterov },
-            Optimizer::Adam { beta1, beta2, epsilon } => UpdateRule::Adam { beta1, beta2, epsilon },
-            Optimizer::RmsProp { decay, momentum, epsilon } => {
-                UpdateRule::RmsProp { decay, momentum, epsilon }
-            }
-        }
-    }
-}
-
 impl Default for Recipe {
     fn default() -> Self {
         Self::reference()
@@ -376,26 +321,6 @@ fn check(
 
 fn tenth() -> f64 {
     0.1
-}
-
-fn adam_beta1() -> f64 {
-    0.9
-}
-
-fn adam_beta2() -> f64 {
-    0.999
-}
-
-fn adam_epsilon() -> f64 {
-    1e-7
-}
-
-fn rms_prop_decay() -> f64 {
-    0.9
-}
-
-fn rms_prop_epsilon() -> f64 {
-    1e-10
 }
 
 #[cfg(test)]
