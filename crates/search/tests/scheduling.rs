@@ -12,10 +12,10 @@ use nasrl_search::depth::Stages;
 use nasrl_search::scheduler::{self, Ending, Plan, Reason, SearchError};
 use nasrl_search::strategy::{Metrics, Proposal, Rejection, Strategy, StrategyError};
 use nasrl_search::{
-    Architectures, Evaluator, FAILED_REWARD, Failure, Job, Measurement, Outcome, Status, Stop,
-    Trial,
+    Architectures, Evaluator, FAILED_REWARD, Failure, Images, Job, Measurement, Outcome, Status,
+    Stop, Trial,
 };
-use nasrl_space::{Decision, Space, Tokens, Value};
+use nasrl_space::{Decision, Image, Space, Tokens, Value};
 
 /// A space of the numbers below 100.
 fn space() -> Space {
@@ -24,10 +24,11 @@ fn space() -> Space {
     Space::from_decisions("numbers", vec![decision]).unwrap()
 }
 
-/// Proposes the numbers of a list, and notes every call.
+/// Proposes the tokens of a list, and notes every call.
 struct Scripted<'a> {
     space: &'a Space,
-    script: Vec<i64>,
+    script: Vec<String>,
+    learns: bool,
     calls: Rc<RefCell<Vec<Call>>>,
 }
 
@@ -43,7 +44,7 @@ impl Strategy for Scripted<'_> {
     }
 
     fn learns(&self) -> bool {
-        true
+        self.learns
     }
 
     fn propose(
@@ -53,8 +54,8 @@ impl Strategy for Scripted<'_> {
         _: &dyn Fn(&Tokens) -> Option<Rejection>,
     ) -> Result<Option<Proposal>, StrategyError> {
         self.calls.borrow_mut().push(Call::Propose(trial));
-        Ok(self.script.get(trial as usize).map(|number| Proposal {
-            tokens: self.space.parse(&number.to_string()).unwrap(),
+        Ok(self.script.get(trial as usize).map(|tokens| Proposal {
+            tokens: self.space.parse(tokens).unwrap(),
             setting: None,
             log_probability: None,
             entropy: None,
@@ -124,7 +125,8 @@ fn search(
     let space = space();
     let calls = Rc::default();
     let trials = setup.script.len() as u64;
-    let scripted = Scripted { space: &space, script: setup.script, calls: Rc::clone(&calls) };
+    let script = setup.script.iter().map(i64::to_string).collect();
+    let scripted = Scripted { space: &space, script, learns: true, calls: Rc::clone(&calls) };
     let architectures = Architectures::token_strings(&space);
     let plan = Plan {
         architectures: &architectures,
@@ -273,4 +275,40 @@ fn a_stop_abandons_what_runs_and_keeps_what_is_done() {
     assert_eq!(ending.reason, Reason::Stopped);
     assert!(ending.trials.iter().all(|trial| trial.proposed.trial < 2));
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+/// Whatever is proposed may start in any order: the most operations first. What a strategy that
+/// learns waits for goes before all others.
+#[test]
+fn the_longest_trials_start_first() {
+    let space = Space::open("reference").unwrap();
+    let images = Images { shape: Image { height: 8, width: 8, channels: 3 }, classes: 10 };
+    let architectures = Architectures::networks(&space, images);
+    let filters = [[16, 16], [64, 64], [16, 32], [64, 16], [32, 32], [16, 64]];
+    let script: Vec<String> = filters.map(|[a, b]| format!("3,{a},3,{b},1,16,1,16")).into();
+    for (learns, lag, expected) in [
+        (false, 0, [1, 3, 4, 5, 2, 0]),
+        (true, 0, [0, 1, 2, 3, 4, 5]),
+        (true, 2, [0, 1, 2, 3, 4, 5]),
+        (true, 5, [0, 1, 3, 4, 5, 2]),
+    ] {
+        let evaluator = evaluator(|_, _| done(0.5));
+        let (script, calls) = (script.clone(), Rc::default());
+        let plan = Plan {
+            architectures: &architectures,
+            evaluator: &evaluator,
+            strategies: vec![Box::new(Scripted { space: &space, script, learns, calls })],
+            stages: &Stages::whole(&space),
+            first: 0,
+            trials: 6,
+            lag,
+            jobs: 1,
+            deadline: None,
+            known: BTreeMap::new(),
+        };
+        let ending = scheduler::run(plan, &Stop::new(), &mut ()).unwrap();
+        assert_eq!(ending.reason, Reason::Complete);
+        let evaluated = evaluator.evaluated.into_inner().unwrap();
+        assert_eq!(evaluated, expected, "learns: {learns}, lag {lag}");
+    }
 }

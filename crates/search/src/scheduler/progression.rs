@@ -1,5 +1,6 @@
 //! The state of a search and its transitions.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, Scope};
@@ -34,6 +35,8 @@ pub(super) struct Progression<'p, 'scope, 'env> {
     next_trial: u64,
     /// The first trial of every architecture, of every setting of it.
     firsts: HashMap<(ArchitectureHash, Option<String>), u64>,
+    /// Trials to be evaluated, in their order, with the networks that their tokens build.
+    ready: VecDeque<(Proposed, Option<Graph>)>,
     running: HashMap<u64, Running>,
     /// Duplicates of trials that are running, by the latter.
     waiting: HashMap<u64, Vec<Proposed>>,
@@ -45,6 +48,10 @@ struct Running {
     started_at: String,
     epochs: Vec<Epoch>,
 }
+
+/// How many trials a strategy that learns nothing may be ahead of those that are evaluated: enough for
+/// the longest of them to be worth choosing.
+const AHEAD: usize = 64;
 
 /// How long to wait for news before looking after everything else.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -70,6 +77,7 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             closed: Vec::new(),
             exhausted: Vec::new(),
             firsts: HashMap::new(),
+            ready: VecDeque::new(),
             running: HashMap::new(),
             waiting: HashMap::new(),
             results: BTreeMap::new(),
@@ -88,14 +96,17 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             if stop.requested() {
                 return Ok(Reason::Stopped);
             }
+            let late = self.plan.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             // What is known costs no time.
-            let late = !self.next_is_known()
-                && self.plan.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if !late && self.running.len() < self.plan.jobs && self.advance()? {
+            let may_propose = !late || self.next_is_known();
+            if may_propose && self.ready.len() < AHEAD && self.advance()? {
+                continue;
+            }
+            if !late && self.running.len() < self.plan.jobs && self.start()? {
                 continue;
             }
             if self.running.is_empty() {
-                let complete = self.current.is_none();
+                let complete = self.current.is_none() && self.ready.is_empty();
                 return Ok(if complete { Reason::Complete } else { Reason::Deadline });
             }
             match messages.recv_timeout(PATIENCE) {
@@ -193,7 +204,10 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             };
         }
         let (failure, reason) = match (graph, excess) {
-            (Ok(graph), None) => return self.start(proposed, graph),
+            (Ok(graph), None) => {
+                self.ready.push_back((proposed, graph));
+                return Ok(());
+            }
             (Ok(_), Some(excess)) => (Failure::TooLarge, excess.to_string()),
             (Err(refused), _) => (Failure::Invalid, refused.to_string()),
         };
@@ -213,7 +227,9 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
         self.settle(known)
     }
 
-    fn start(&mut self, proposed: Proposed, graph: Option<Graph>) -> Result<(), SearchError> {
+    /// Starts a trial that is ready; `false` if there is none.
+    fn start(&mut self) -> Result<bool, SearchError> {
+        let Some((proposed, graph)) = self.next_ready() else { return Ok(false) };
         self.listener.started(&proposed).map_err(SearchError::Listener)?;
         let Proposed { trial, ref tokens, setting, .. } = proposed;
         let work = Work { trial, tokens: tokens.clone(), setting, graph };
@@ -224,7 +240,25 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
         let thread = Builder::new().name(format!("trial {}", work.trial));
         let evaluate = move || worker::evaluate(evaluator, &work, abandon, &sender);
         thread.spawn_scoped(self.scope, evaluate).map_err(SearchError::Thread)?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// The trial to be started next: that which a strategy waits for, or else the longest, so that
+    /// none of those is what everybody waits for at the end.
+    fn next_ready(&mut self) -> Option<(Proposed, Option<Graph>)> {
+        let awaited = |(proposed, _): &(Proposed, _)| {
+            let series = self.current.iter().chain(&self.closed);
+            series.clone().any(|series| series.awaits(proposed.trial))
+        };
+        let longest = || {
+            let ready = self.ready.iter().enumerate();
+            let longest = ready.max_by_key(|(_, (proposed, _))| {
+                (proposed.flops.unwrap_or(0), Reverse(proposed.trial))
+            });
+            longest.map(|(index, _)| index)
+        };
+        let next = self.ready.iter().position(awaited).or_else(longest)?;
+        self.ready.remove(next)
     }
 
     fn hear(&mut self, message: Message) -> Result<(), SearchError> {

@@ -86,6 +86,11 @@ impl<'a> Series<'a> {
         Ok(Turn::Proposal(proposal, over as u64))
     }
 
+    /// Whether a trial of the search is what it learns from next.
+    pub(super) fn awaits(&self, trial: u64) -> bool {
+        self.strategy.learns() && trial == self.first + self.observed
+    }
+
     /// Learns from its trials before number `end`; whether all of them had results.
     pub(super) fn observe(
         &mut self,

@@ -181,28 +181,24 @@ impl Conv2dBackend for Cpu {
 impl Cpu {
     /// A plan without room for its filters.
     fn conv2d_tables(&self, geometry: &Conv2d, dtype: DType) -> Conv2dPlan {
-        let kernels = match geometry.connection {
-            Connection::Full => {
-                let engine = Engine::new(self.isa, dtype);
-                let winograd = match self.conv2d {
-                    Conv2dAlgorithm::Winograd => Winograd::new(geometry, engine, dtype),
-                    Conv2dAlgorithm::Direct => None,
-                };
-                if let Some(winograd) = winograd {
-                    let kernels = Kernels::Winograd(Box::new(winograd));
-                    return Conv2dPlan { geometry: *geometry, dtype, engine, kernels };
-                }
-                Kernels::Full(Box::new(Full {
-                    fprop: Fprop::new(geometry, engine, dtype),
-                    dgrad: Dgrad::new(geometry, engine, dtype),
-                    wgrad: Wgrad::new(geometry, engine, dtype),
-                }))
-            }
-            Connection::Depthwise => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
+        // Depthwise products are of f32 values, not of pairs.
+        let dtype_of_words = match geometry.connection {
+            Connection::Full => dtype,
+            Connection::Depthwise => DType::F32,
         };
-        let engine = match geometry.connection {
-            Connection::Full => Engine::new(self.isa, dtype),
-            Connection::Depthwise => Engine::new(self.isa, DType::F32),
+        let engine = Engine::new(self.isa, dtype_of_words);
+        let winograd = match self.conv2d {
+            Conv2dAlgorithm::Winograd => Winograd::new(geometry, engine, dtype),
+            Conv2dAlgorithm::Direct => None,
+        };
+        let kernels = match (geometry.connection, winograd) {
+            (_, Some(winograd)) => Kernels::Winograd(Box::new(winograd)),
+            (Connection::Full, None) => Kernels::Full(Box::new(Full {
+                fprop: Fprop::new(geometry, engine, dtype),
+                dgrad: Dgrad::new(geometry, engine, dtype),
+                wgrad: Wgrad::new(geometry, engine, dtype),
+            })),
+            (Connection::Depthwise, None) => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
         };
         Conv2dPlan { geometry: *geometry, dtype, engine, kernels }
     }
@@ -271,15 +267,19 @@ impl<T: Float> Task for FpropTask<'_, T> {
         let Pass { plan, bias, relu, x } = *self.pass;
         let (image, map) = (plan.geometry.image_len(), plan.geometry.map_len());
         let x = &x[self.first * image..][..self.y.len() / map * image];
-        let epilogue = (bias, relu);
-        if let Kernels::Winograd(winograd) = &plan.kernels {
-            return winograd.fprop::<M, T>(x, epilogue, self.y, self.scratch);
-        }
-        for (x, y) in x.chunks_exact(image).zip(self.y.chunks_exact_mut(map)) {
-            match &plan.kernels {
-                Kernels::Full(full) => full.fprop.image::<M, T>(x, epilogue, y, self.scratch),
-                Kernels::Depthwise(kernel) => kernel.fprop::<M, T>(x, epilogue, y, self.scratch),
-                Kernels::Winograd(_) => {}
+        let (epilogue, FpropTask { y, scratch, .. }) = ((bias, relu), self);
+        let images = x.chunks_exact(image).zip(y.chunks_exact_mut(map));
+        match &plan.kernels {
+            Kernels::Winograd(winograd) => winograd.fprop::<M, T>(x, epilogue, y, scratch),
+            Kernels::Full(full) => {
+                for (x, y) in images {
+                    full.fprop.image::<M, T>(x, epilogue, y, scratch);
+                }
+            }
+            Kernels::Depthwise(kernel) => {
+                for (x, y) in images {
+                    kernel.fprop::<M, T>(x, epilogue, y, scratch);
+                }
             }
         }
     }
@@ -297,19 +297,23 @@ struct DgradTask<'a, T> {
 impl<T: Float> Task for DgradTask<'_, T> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
-        let (image, map) = (self.plan.geometry.image_len(), self.plan.geometry.map_len());
-        if let Kernels::Winograd(winograd) = &self.plan.kernels {
-            let dy = &self.dy[self.first * map..][..self.dx.len() / image * map];
-            let mask = self.mask.map(|mask| &mask[self.first * image..][..self.dx.len()]);
-            return winograd.dgrad::<M, T>(dy, mask, self.dx, self.scratch);
-        }
-        for (index, dx) in self.dx.chunks_exact_mut(image).enumerate() {
-            let dy = &self.dy[(self.first + index) * map..][..map];
-            let mask = self.mask.map(|mask| &mask[(self.first + index) * image..][..image]);
-            match &self.plan.kernels {
-                Kernels::Full(full) => full.dgrad.image::<M, T>(dy, mask, dx, self.scratch),
-                Kernels::Depthwise(kernel) => kernel.dgrad::<M, T>(dy, mask, dx),
-                Kernels::Winograd(_) => {}
+        let DgradTask { plan, first, dy, mask, dx, scratch } = self;
+        let (image, map) = (plan.geometry.image_len(), plan.geometry.map_len());
+        let dy = &dy[first * map..][..dx.len() / image * map];
+        let mask = mask.map(|mask| &mask[first * image..][..dx.len()]);
+        let of_image = |index: usize| mask.map(|mask| &mask[index * image..][..image]);
+        let images = dy.chunks_exact(map).zip(dx.chunks_exact_mut(image)).enumerate();
+        match &plan.kernels {
+            Kernels::Winograd(winograd) => winograd.dgrad::<M, T>(dy, mask, dx, scratch),
+            Kernels::Full(full) => {
+                for (index, (dy, dx)) in images {
+                    full.dgrad.image::<M, T>(dy, of_image(index), dx, scratch);
+                }
+            }
+            Kernels::Depthwise(kernel) => {
+                for (index, (dy, dx)) in images {
+                    kernel.dgrad::<M, T>(dy, of_image(index), dx);
+                }
             }
         }
     }
@@ -326,15 +330,20 @@ struct WgradTask<'a, T> {
 impl<T: Float> Task for WgradTask<'_, T> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
-        let (image, map) = (self.plan.geometry.image_len(), self.plan.geometry.map_len());
-        if let Kernels::Winograd(winograd) = &self.plan.kernels {
-            return winograd.wgrad::<M, T>(self.x, self.dy, self.dw, self.scratch);
-        }
-        for (x, dy) in self.x.chunks_exact(image).zip(self.dy.chunks_exact(map)) {
-            match &self.plan.kernels {
-                Kernels::Full(full) => full.wgrad.image::<M, T>(x, dy, self.dw, self.scratch),
-                Kernels::Depthwise(kernel) => kernel.wgrad::<M, T>(x, dy, self.dw, self.scratch),
-                Kernels::Winograd(_) => {}
+        let WgradTask { plan, x, dy, dw, scratch } = self;
+        let (image, map) = (plan.geometry.image_len(), plan.geometry.map_len());
+        let images = x.chunks_exact(image).zip(dy.chunks_exact(map));
+        match &plan.kernels {
+            Kernels::Winograd(winograd) => winograd.wgrad::<M, T>(x, dy, dw, scratch),
+            Kernels::Full(full) => {
+                for (x, dy) in images {
+                    full.wgrad.image::<M, T>(x, dy, dw, scratch);
+                }
+            }
+            Kernels::Depthwise(kernel) => {
+                for (x, dy) in images {
+                    kernel.wgrad::<M, T>(x, dy, dw, scratch);
+                }
             }
         }
     }
