@@ -1,9 +1,11 @@
 //! Tensors and neural-network operations without a deep-learning framework below them.
 //!
 //! A [`Tensor`] is a contiguous array on a [`Backend`]: [`Cpu`], explicit SIMD chosen at run time and
-//! threads by rayon, or [`Cuda`], kernels that are compiled for the GPU that is there. Activations are NHWC, convolution filters KRSC. Every operation in
-//! [`ops`] comes with its gradients as functions of their own; there is no tape, so that a caller
-//! who compiles a network once, as `nasrl-child` does, pays for nothing else.
+//! threads by rayon, or [`Cuda`], kernels that are compiled for the GPU that is there. Activations are
+//! NHWC, convolution filters KRSC. Every operation in [`ops`] comes with its gradients as functions of
+//! their own; there is no tape, so that a caller who compiles a network once, as `nasrl-child` does,
+//! pays for nothing else. [`Cpu::with_conv2d`] chooses Winograd's convolution, which is faster and
+//! rounds otherwise.
 //!
 //! An operation stands in its places under one name: `ops/<name>.rs` holds its geometry, its backend
 //! trait and the checked functions on tensors, `cpu/<name>.rs` and `cuda/<name>.rs` what the

@@ -35,6 +35,8 @@ pub(super) struct Progression<'p, 'scope, 'env> {
     next_trial: u64,
     /// The first trial of every architecture, of every setting of it.
     firsts: HashMap<(ArchitectureHash, Option<String>), u64>,
+    /// Whether trials are proposed until there are enough, or as many as can be.
+    proposing: bool,
     /// Trials to be evaluated, in their order, with the networks that their tokens build.
     ready: VecDeque<(Proposed, Option<Graph>)>,
     running: HashMap<u64, Running>,
@@ -49,9 +51,9 @@ struct Running {
     epochs: Vec<Epoch>,
 }
 
-/// How many trials a strategy that learns nothing may be ahead of those that are evaluated: enough for
-/// the longest of them to be worth choosing.
-const AHEAD: usize = 64;
+/// How many trials a job a strategy that learns nothing proposes at once: enough for the longest of
+/// them to be worth choosing, few enough for results to come nearly in the order of trials.
+const AT_ONCE: usize = 8;
 
 /// How long to wait for news before looking after everything else.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -77,6 +79,7 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             closed: Vec::new(),
             exhausted: Vec::new(),
             firsts: HashMap::new(),
+            proposing: false,
             ready: VecDeque::new(),
             running: HashMap::new(),
             waiting: HashMap::new(),
@@ -99,10 +102,17 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             let late = self.plan.deadline.is_some_and(|deadline| Instant::now() >= deadline);
             // What is known costs no time.
             let may_propose = !late || self.next_is_known();
-            if may_propose && self.ready.len() < AHEAD && self.advance()? {
-                continue;
+            let is_free = self.running.len() < self.plan.jobs;
+            // Only when all are started, or the shortest would wait as long as others come.
+            self.proposing |= self.ready.is_empty() && is_free;
+            self.proposing &= may_propose && self.ready.len() < AT_ONCE * self.plan.jobs;
+            if self.proposing {
+                self.proposing = self.advance()?;
+                if self.proposing {
+                    continue;
+                }
             }
-            if !late && self.running.len() < self.plan.jobs && self.start()? {
+            if !late && is_free && self.start()? {
                 continue;
             }
             if self.running.is_empty() {
@@ -246,10 +256,8 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
     /// The trial to be started next: that which a strategy waits for, or else the longest, so that
     /// none of those is what everybody waits for at the end.
     fn next_ready(&mut self) -> Option<(Proposed, Option<Graph>)> {
-        let awaited = |(proposed, _): &(Proposed, _)| {
-            let series = self.current.iter().chain(&self.closed);
-            series.clone().any(|series| series.awaits(proposed.trial))
-        };
+        let awaited = self.current.as_ref().and_then(|series| series.awaits(&self.results));
+        let awaited = self.ready.iter().position(|(proposed, _)| Some(proposed.trial) == awaited);
         let longest = || {
             let ready = self.ready.iter().enumerate();
             let longest = ready.max_by_key(|(_, (proposed, _))| {
@@ -257,7 +265,7 @@ impl<'p: 'scope, 'scope, 'env> Progression<'p, 'scope, 'env> {
             });
             longest.map(|(index, _)| index)
         };
-        let next = self.ready.iter().position(awaited).or_else(longest)?;
+        let next = awaited.or_else(longest)?;
         self.ready.remove(next)
     }
 

@@ -86,9 +86,10 @@ impl<'a> Series<'a> {
         Ok(Turn::Proposal(proposal, over as u64))
     }
 
-    /// Whether a trial of the search is what it learns from next.
-    pub(super) fn awaits(&self, trial: u64) -> bool {
-        self.strategy.learns() && trial == self.first + self.observed
+    /// The trial of the search whose result it needs first, if it learns.
+    pub(super) fn awaits(&self, results: &BTreeMap<u64, Trial>) -> Option<u64> {
+        let mut trials = self.first + self.observed..self.first + self.proposed;
+        trials.find(|trial| self.strategy.learns() && !results.contains_key(trial))
     }
 
     /// Learns from its trials before number `end`; whether all of them had results.
