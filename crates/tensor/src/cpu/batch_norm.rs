@@ -169,7 +169,7 @@ impl BatchNormBackend for Cpu {
 impl Cpu {
     /// Mean and sum of squared deviations of each channel, in two passes over a block that stays
     /// in the cache: no difference of large sums. What the first mean is off by, the second pass
-    /// finds and takes off both (Chan, Golub and LeVeque 1983, equation 1.7).
+    /// finds and takes off both (Chan, Golub and LeVeque 1983, the corrected two-pass algorithm).
     fn block_moments<T: Float>(&self, channels: usize, x: &[T]) -> Vec<f32> {
         let rows = (x.len() / channels) as f32;
         let mut moments = vec![0.0; 3 * channels];
