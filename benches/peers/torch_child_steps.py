@@ -74,14 +74,16 @@ class Torch:
     """Children that train in PyTorch at the same time, a process each."""
 
     def __init__(self, graph, precision, mode, jobs, threads, batch):
+        self.jobs = jobs
         command = [
             sys.executable, __file__, "--worker", mode, "--threads", str(threads),
             "--precision", precision, "--batch", str(batch),
         ]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         environment = {**os.environ, "GRAPH": json.dumps(graph)}
-        start = lambda: subprocess.Popen(command, env=environment, **pipes)
-        self.workers = [start() for _ in range(jobs)]
+        self.workers = [
+            subprocess.Popen(command, env=environment, **pipes) for _ in range(jobs)
+        ]
         for worker in self.workers:
             worker.stdout.readline()
 
@@ -100,6 +102,7 @@ class Nasrl:
     """The same children here."""
 
     def __init__(self, command, jobs, threads):
+        self.jobs = jobs
         self.command = [*command, "--repeats", "1", "--jobs", str(jobs), "--threads", str(threads)]
 
     def time(self, steps):
@@ -132,10 +135,10 @@ def compare(options, child, precision):
         for mode in options.modes.split(","):
             peer = Torch(graph, precision, mode, jobs, threads, options.batch)
             ways[f"{mode} {jobs}x{threads}"] = peer
-    steps = {name: 1 for name in ways}
+    steps = {}
     for name, way in ways.items():
-        rate = way.time(2) / (int(name[-3]) if name[-1] == "1" else 1)
-        steps[name] = max(1, round(options.seconds * rate / options.batch))
+        of_each = way.time(2) / way.jobs
+        steps[name] = max(1, round(options.seconds * of_each / options.batch))
     rates = {name: [] for name in ways}
     for _ in range(options.rounds):
         for name, way in ways.items():
