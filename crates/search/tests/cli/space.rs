@@ -16,6 +16,7 @@ fn spaces_can_be_looked_at() {
     let words = ["conv 3x3 64 /2", "●  layer4  conv 3x3 64", "76,330 parameters", "architecture "];
     place.expect_words(0, show, &words);
     place.expect_words(0, &format!("{show} --nodes"), &["layer4.conv", "76330"]);
+    place.expect_words(0, &format!("{show} --batch-norm --nodes"), &["layer4.batch_norm"]);
     place.expect_words(2, &format!("{show} --nodes --export"), &["cannot be used with"]);
     let json = place.expect(0, &format!("{show} --export"));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
