@@ -67,7 +67,7 @@ fn main() -> Result<()> {
                 let setting = Setting { on: &on, dtype, shapes, values: Values::Uniform };
                 for mut case in (operation.cases)(&setting)? {
                     let is_winograd = algorithm == Conv2dAlgorithm::Winograd;
-                    if is_winograd && !case.shape.contains("3x3") {
+                    if is_winograd && !case.shape.contains("3x3 ") {
                         continue;
                     }
                     let name = format!(
