@@ -45,15 +45,17 @@ fn the_estimate_is_what_training_takes() {
 }
 
 /// The most bytes that were in use at a time in a training, in a thread of its own, so that it
-/// finds no scratch of another.
+/// finds no scratch of another. The thread is joined: the end of its scope does not wait for its
+/// scratch to be freed, which would be counted out of the next training.
 fn counted(graph: &Graph, recipe: &Recipe, dataset: &Dataset, threads: usize) -> usize {
     let before = ALLOCATOR.current();
     ALLOCATOR.forget_peak();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let training = scope.spawn(|| {
             let training = Training { threads, test: Test::Measure, ..Training::default() };
             train(graph, recipe, dataset, training).unwrap()
         });
+        training.join().unwrap();
     });
     ALLOCATOR.peak() - before
 }

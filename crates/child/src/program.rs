@@ -153,7 +153,8 @@ impl<B: Backend> Program<B> {
             steps: 0,
         };
         let team = Team::new(schedule.threads)?;
-        let workers = (0..schedule.threads).map(|_| Worker::new(backend, slots));
+        let block = (schedule.block, graph.input_shape().elements());
+        let workers = (0..schedule.threads).map(|_| Worker::new(backend, slots, block));
         let groups = (0..blueprint.groups)
             .map(|_| Group::new(backend, &gradients, (slots, blueprint.blocks)));
         Ok(Program {

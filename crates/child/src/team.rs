@@ -112,7 +112,10 @@ impl Team {
     }
 
     /// Calls `body(thread)` once in every thread and returns when all calls have returned.
-    fn broadcast(&mut self, body: &(dyn Fn(usize) + Sync)) {
+    ///
+    /// # Panics
+    /// As [`Team::for_each`].
+    pub(crate) fn broadcast(&mut self, body: &(dyn Fn(usize) + Sync)) {
         if self.helpers.is_empty() {
             return body(0);
         }

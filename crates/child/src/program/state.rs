@@ -248,9 +248,13 @@ impl<B: Backend> Norm<B> {
 }
 
 impl<B: Backend> Worker<B> {
-    pub(super) fn new(on: &B, slots: &Slots) -> Result<Self> {
-        let buffers = buffers(on, &slots.thread)?;
-        Ok(Worker { buffers, bytes: Vec::new(), labels: Vec::new() })
+    /// For blocks of so many images of so many bytes.
+    pub(super) fn new(on: &B, slots: &Slots, (images, image): (usize, usize)) -> Result<Self> {
+        Ok(Worker {
+            buffers: buffers(on, &slots.thread)?,
+            bytes: Vec::with_capacity(images * image),
+            labels: Vec::with_capacity(images),
+        })
     }
 
     pub(super) fn bytes(&self) -> usize {

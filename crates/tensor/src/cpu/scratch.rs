@@ -21,8 +21,34 @@ pub(super) enum Slot {
     Planes,
 }
 
+const SLOTS: usize = Slot::Planes as usize + 1;
+
 /// The scratches of a thread.
-pub(super) struct Scratch([Vec<u32>; Slot::Planes as usize + 1]);
+pub(super) struct Scratch([Vec<u32>; SLOTS]);
+
+/// How many words of each scratch a pass takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Demand([usize; SLOTS]);
+
+impl Demand {
+    /// That of so many words of a slot.
+    pub(super) fn of(slot: Slot, words: usize) -> Self {
+        let mut demand = Demand::default();
+        demand.0[slot as usize] = words;
+        demand
+    }
+
+    /// What serves both, at once if they take different slots, in turn otherwise.
+    pub(super) fn and(self, other: Demand) -> Self {
+        Demand(std::array::from_fn(|slot| self.0[slot].max(other.0[slot])))
+    }
+
+    /// What a thread keeps for it, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let taken = self.0.iter().filter(|words| **words > 0);
+        size_of::<u32>() * taken.map(|words| words + SLACK).sum::<usize>()
+    }
+}
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
@@ -31,7 +57,7 @@ thread_local! {
 
 impl Scratch {
     const fn new() -> Self {
-        Scratch([const { Vec::new() }; Slot::Planes as usize + 1])
+        Scratch([const { Vec::new() }; SLOTS])
     }
 
     /// At least `words` words with anything in them; [`SLACK`] more may be read. The address holds
@@ -48,16 +74,23 @@ impl Scratch {
         &mut self,
         slots: [(Slot, usize); N],
     ) -> [&mut [u32]; N] {
-        for (slot, words) in slots {
-            let scratch = &mut self.0[slot as usize];
-            if scratch.len() < words + SLACK {
-                // The smaller one goes first, so that a thread never has both.
-                *scratch = Vec::new();
-                *scratch = vec![0; words + SLACK];
-            }
-        }
+        slots.into_iter().for_each(|(slot, words)| grow(&mut self.0[slot as usize], words));
         let all = self.0.get_disjoint_mut(slots.map(|(slot, _)| slot as usize));
         all.expect("the slots of one operation differ").map(Vec::as_mut_slice)
+    }
+
+    /// Grows to what is demanded, so that a pass finds it.
+    pub(super) fn reserve(&mut self, demand: &Demand) {
+        let demanded = self.0.iter_mut().zip(demand.0).filter(|(_, words)| *words > 0);
+        demanded.for_each(|(scratch, words)| grow(scratch, words));
+    }
+}
+
+fn grow(scratch: &mut Vec<u32>, words: usize) {
+    if scratch.len() < words + SLACK {
+        // The smaller one goes first, so that a thread never has both.
+        *scratch = Vec::new();
+        *scratch = vec![0; words + SLACK];
     }
 }
 

@@ -3,7 +3,7 @@
 use half::bf16;
 
 use crate::cpu::kernel::WORD;
-use crate::cpu::scratch::{Scratch, Slot};
+use crate::cpu::scratch::{Demand, Scratch, Slot};
 use crate::cpu::simd::Engine;
 use crate::ops::Padding;
 use crate::{DType, Float};
@@ -110,14 +110,15 @@ impl Bordered {
         (self.top + self.rows + self.bottom) * self.pitch
     }
 
-    /// Bytes of scratch that [`Bordered::place`] takes.
-    pub(super) fn scratch(&self) -> usize {
-        if self.direct { 0 } else { WORD * self.form.words(self.len() + 1) }
+    /// The scratch that [`Bordered::place`] takes.
+    pub(super) fn scratch(&self) -> Demand {
+        Demand::of(self.slot, if self.direct { 0 } else { self.form.words(self.len() + 1) })
     }
 
-    /// Bytes of scratch that [`Bordered::place_woven`] takes.
-    pub(super) fn woven_scratch(&self, distance: usize) -> usize {
-        WORD * (Form::Pairs.words(self.len() + distance + 1) + self.len())
+    /// The scratch that [`Bordered::place_woven`] takes.
+    pub(super) fn woven_scratch(&self, distance: usize) -> Demand {
+        let padded = Demand::of(self.slot, Form::Pairs.words(self.len() + distance + 1));
+        padded.and(Demand::of(Slot::WovenImage, self.len()))
     }
 
     /// The address of the first element of the image with its border, for reads by whole vectors

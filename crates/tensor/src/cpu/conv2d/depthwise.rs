@@ -1,7 +1,8 @@
+use super::Footprint;
 use super::border::{Bordered, Form, Read};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Simd};
-use crate::ops::{Conv2d, Conv2dMemory, Padding};
+use crate::ops::{Conv2d, Padding};
 use crate::{DType, Float};
 
 /// Convolution of each channel with a filter of its own: vectors of channels, bound by memory.
@@ -25,9 +26,9 @@ impl Depthwise {
     }
 
     /// Bytes that the three passes hold, and of scratch that one takes.
-    pub(super) fn memory(&self) -> Conv2dMemory {
+    pub(super) fn footprint(&self) -> Footprint {
         let plan = size_of::<f32>() * self.geometry.filter_shape().count();
-        Conv2dMemory::undivided(plan, self.x.scratch())
+        Footprint { plan, scratch: self.x.scratch() }
     }
 
     /// Takes the filters' values, rounded to the plan's dtype.

@@ -1,10 +1,11 @@
+use super::Footprint;
 use super::border::{Bordered, Form, Read};
 use super::output::Gradient;
 use super::pack::Packed;
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Conv2d, Conv2dMemory, Padding};
+use crate::ops::{Conv2d, Padding};
 use crate::{DType, Float};
 
 /// The gradient of the input: columns are channels, a run is a tap's filters.
@@ -94,7 +95,7 @@ impl Dgrad {
     }
 
     /// Bytes that the pass holds, and of scratch that it takes.
-    pub(super) fn memory(&self) -> Conv2dMemory {
+    pub(super) fn footprint(&self) -> Footprint {
         let phase = |phase: &Phase| {
             size_of_val(&phase.rows[..])
                 + size_of_val(&phase.places[..])
@@ -102,7 +103,7 @@ impl Dgrad {
                 + phase.filters.bytes()
         };
         let plan = self.phases.iter().map(phase).sum();
-        Conv2dMemory::undivided(plan, self.dy.scratch())
+        Footprint { plan, scratch: self.dy.scratch() }
     }
 
     pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {

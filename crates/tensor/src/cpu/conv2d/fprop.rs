@@ -1,10 +1,11 @@
+use super::Footprint;
 use super::border::{Bordered, Form, Read};
 use super::output::Map;
 use super::pack::Packed;
 use crate::cpu::kernel::{Product, Run, WORD};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Conv2d, Conv2dMemory};
+use crate::ops::Conv2d;
 use crate::{DType, Float};
 
 /// The forward pass: rows are output pixels, a run is a filter row (a tap, if dilated), columns
@@ -58,11 +59,11 @@ impl Fprop {
     }
 
     /// Bytes that the pass holds, and of scratch that it takes.
-    pub(super) fn memory(&self) -> Conv2dMemory {
+    pub(super) fn footprint(&self) -> Footprint {
         let tables = size_of_val(&self.rows[..])
             + size_of_val(&self.places[..])
             + size_of_val(&self.runs[..]);
-        Conv2dMemory::undivided(tables + self.filters.bytes(), self.x.scratch())
+        Footprint { plan: tables + self.filters.bytes(), scratch: self.x.scratch() }
     }
 
     pub(super) fn load<T: Float>(&mut self, filters: &[f32]) {

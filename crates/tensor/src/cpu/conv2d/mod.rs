@@ -16,7 +16,7 @@ mod winograd;
 
 use std::marker::PhantomData;
 
-use super::scratch::{Scratch, with_scratch};
+use super::scratch::{Demand, Scratch, with_scratch};
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{Connection, Conv2d, Conv2dBackend, Conv2dMemory, Epilogue, Sum};
@@ -78,13 +78,12 @@ impl Conv2dBackend for Cpu {
     }
 
     fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, _: usize) -> Conv2dMemory {
-        match self.conv2d_tables(geometry, dtype).kernels {
-            Kernels::Full(full) => {
-                in_turn([full.fprop.memory(), full.dgrad.memory(), full.wgrad.memory()])
-            }
-            Kernels::Winograd(winograd) => in_turn(winograd.memory()),
-            Kernels::Depthwise(depthwise) => depthwise.memory(),
-        }
+        let Footprint { plan, scratch } = self.conv2d_tables(geometry, dtype).footprint();
+        Conv2dMemory::undivided(plan, scratch.bytes())
+    }
+
+    fn conv2d_reserve(&self, plan: &Conv2dPlan) {
+        with_scratch(|scratch| scratch.reserve(&plan.footprint().scratch));
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
@@ -208,6 +207,35 @@ impl Conv2dPlan {
     fn dtype(&self) -> DType {
         self.dtype
     }
+
+    fn footprint(&self) -> Footprint {
+        match &self.kernels {
+            Kernels::Full(full) => Footprint::in_turn([
+                full.fprop.footprint(),
+                full.dgrad.footprint(),
+                full.wgrad.footprint(),
+            ]),
+            Kernels::Winograd(winograd) => Footprint::in_turn(winograd.footprints()),
+            Kernels::Depthwise(depthwise) => depthwise.footprint(),
+        }
+    }
+}
+
+/// What a pass takes: bytes of its plan, and scratch of the thread that runs it.
+#[derive(Clone, Copy)]
+struct Footprint {
+    plan: usize,
+    scratch: Demand,
+}
+
+impl Footprint {
+    /// That of passes that run one after another.
+    fn in_turn<const N: usize>(passes: [Footprint; N]) -> Self {
+        Footprint {
+            plan: passes.iter().map(|pass| pass.plan).sum(),
+            scratch: passes.iter().map(|pass| pass.scratch).fold(Demand::default(), Demand::and),
+        }
+    }
 }
 
 impl Conv2d {
@@ -218,12 +246,6 @@ impl Conv2d {
     fn map_len(&self) -> usize {
         self.output()[0] * self.output()[1] * self.filters
     }
-}
-
-/// What passes that run one after another take.
-fn in_turn<const N: usize>(passes: [Conv2dMemory; N]) -> Conv2dMemory {
-    let plan = passes.iter().map(|pass| pass.plan).sum();
-    Conv2dMemory::undivided(plan, passes.iter().map(|pass| pass.scratch).max().unwrap_or(0))
 }
 
 struct LoadTask<'a, T> {

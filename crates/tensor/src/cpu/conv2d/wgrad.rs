@@ -1,9 +1,10 @@
+use super::Footprint;
 use super::border::{Bordered, Form, Read, paired_words, place_paired_columns};
 use super::output::{Columns, Rows};
 use crate::cpu::kernel::{Product, Run, WORD};
-use crate::cpu::scratch::{Scratch, Slot};
+use crate::cpu::scratch::{Demand, Scratch, Slot};
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Conv2d, Conv2dMemory, Padding};
+use crate::ops::{Conv2d, Padding};
 use crate::{DType, Float};
 
 /// The gradient of the filters: the sum runs over the pixels of the map, in pairs along its rows
@@ -107,7 +108,7 @@ impl Wgrad {
     }
 
     /// Bytes that the pass holds, and of scratch that it takes.
-    pub(super) fn memory(&self) -> Conv2dMemory {
+    pub(super) fn footprint(&self) -> Footprint {
         let plan = match &self.orientation {
             Orientation::FilterRows { rows, windows } => {
                 let runs = |window: &Window| size_of_val(&window.runs[..]);
@@ -120,12 +121,13 @@ impl Wgrad {
             }
         };
         let scratch = match self.form {
-            Form::Single => self.x.scratch() + self.dy.scratch(),
+            Form::Single => self.x.scratch().and(self.dy.scratch()),
             Form::Pairs => {
-                self.x.woven_scratch(self.window_step / 2) + WORD * paired_words(self.map)
+                let map = Demand::of(Slot::Map, paired_words(self.map));
+                self.x.woven_scratch(self.window_step / 2).and(map)
             }
         };
-        Conv2dMemory::undivided(plan, scratch)
+        Footprint { plan, scratch }
     }
 
     /// Adds one image's gradient to `dw`.

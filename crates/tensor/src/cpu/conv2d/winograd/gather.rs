@@ -2,12 +2,13 @@ use super::filters::{Direction, Filters};
 use super::tiles::{PLANES, Planes, Tiles};
 use super::transform::{TAPS, TILE};
 use super::words::{ChannelPairs, Singles, Words};
+use crate::cpu::conv2d::Footprint;
 use crate::cpu::conv2d::border::{Bordered, Form, Read};
 use crate::cpu::conv2d::output::Plane;
 use crate::cpu::kernel::{Output, Product, Run, WORD};
-use crate::cpu::scratch::{Scratch, Slot};
+use crate::cpu::scratch::{Demand, Scratch, Slot};
 use crate::cpu::simd::Arithmetic;
-use crate::ops::{Conv2d, Conv2dMemory, Padding, Sum};
+use crate::ops::{Conv2d, Padding, Sum};
 use crate::{DType, Float};
 
 /// A pass whose results are the pixels of a map.
@@ -79,10 +80,10 @@ impl Gather {
         self.places.len() * self.columns
     }
 
-    pub(super) fn memory(&self) -> Conv2dMemory {
+    pub(super) fn footprint(&self) -> Footprint {
         let tables = size_of_val(&self.rows[..]) + size_of_val(&self.places[..]);
-        let planes = WORD * (self.inputs.words() + self.products.words());
-        Conv2dMemory::undivided(tables + self.filters.bytes(), self.x.scratch() + planes)
+        let planes = Demand::of(Slot::Planes, self.inputs.words() + self.products.words());
+        Footprint { plan: tables + self.filters.bytes(), scratch: self.x.scratch().and(planes) }
     }
 
     #[inline(always)]

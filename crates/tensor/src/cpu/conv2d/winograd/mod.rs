@@ -25,9 +25,10 @@ mod words;
 
 use super::border::Form;
 use super::output::{Gradient, Map};
+use crate::cpu::conv2d::Footprint;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{Arithmetic, Engine};
-use crate::ops::{Connection, Conv2d, Conv2dMemory};
+use crate::ops::{Connection, Conv2d};
 use crate::{DType, Float};
 use filters::Direction;
 use gather::{Gather, Maps};
@@ -75,11 +76,11 @@ impl Winograd {
         self.rounded = vec![0.0; self.filters];
     }
 
-    /// What the passes hold, and the most scratch that one takes.
-    pub(super) fn memory(&self) -> [Conv2dMemory; 3] {
-        let mut fprop = self.fprop.memory();
+    /// That of each pass.
+    pub(super) fn footprints(&self) -> [Footprint; 3] {
+        let mut fprop = self.fprop.footprint();
         fprop.plan += size_of::<f32>() * self.filters;
-        [fprop, self.dgrad.memory(), self.wgrad.memory()]
+        [fprop, self.dgrad.footprint(), self.wgrad.footprint()]
     }
 
     #[inline(always)]

@@ -2,12 +2,13 @@ use super::filters::add_gradient;
 use super::tiles::{PLANES, Planes, Tiles};
 use super::transform::TILE;
 use super::words::{Singles, TilePairs, Words};
+use crate::cpu::conv2d::Footprint;
 use crate::cpu::conv2d::border::{Bordered, Form, Read};
 use crate::cpu::conv2d::output::Plane;
 use crate::cpu::kernel::{Product, Run, WORD};
-use crate::cpu::scratch::{Scratch, Slot};
+use crate::cpu::scratch::{Demand, Scratch, Slot};
 use crate::cpu::simd::Arithmetic;
-use crate::ops::{Conv2d, Conv2dMemory, Sum};
+use crate::ops::{Conv2d, Sum};
 use crate::{DType, Float};
 
 /// The gradient of the filters: the sum runs over tiles, rows are filters, columns channels.
@@ -53,12 +54,13 @@ impl Wgrad {
         }
     }
 
-    pub(super) fn memory(&self) -> Conv2dMemory {
+    pub(super) fn footprint(&self) -> Footprint {
         let planes = [self.inputs, self.gradients, self.sums].map(Planes::words);
-        Conv2dMemory::undivided(
-            size_of_val(&self.rows[..]),
-            self.x.scratch() + self.dy.scratch() + WORD * planes.iter().sum::<usize>(),
-        )
+        let planes = Demand::of(Slot::Planes, planes.iter().sum());
+        Footprint {
+            plan: size_of_val(&self.rows[..]),
+            scratch: self.x.scratch().and(self.dy.scratch()).and(planes),
+        }
     }
 
     /// Adds to `dw` over all images of `x` and `dy`.
