@@ -5,6 +5,7 @@
 mod bench;
 mod children;
 mod configuration;
+mod cuda;
 mod depth;
 mod doctor;
 mod failure;
