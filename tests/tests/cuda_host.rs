@@ -40,7 +40,10 @@ fn tensors_move_between_devices_and_streams_only_when_asked() {
 fn memory_that_is_not_there_is_an_error_with_the_sizes() {
     let gpu = gpu(1);
     let held = gpu.zeros(DType::F32, MEMORY / 8).unwrap();
+    let trimmed = || emulator().calls().get("cuMemPoolTrimTo").copied().unwrap_or(0);
+    let before = trimmed();
     let error = gpu.zeros(DType::F32, MEMORY / 4).unwrap_err();
+    assert_eq!(trimmed(), before + 1, "the pool is asked first for what it holds");
     let Error::OutOfMemory { device, asked, memory: Some(state) } = &error else {
         panic!("{error}")
     };

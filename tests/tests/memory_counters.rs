@@ -6,10 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nasrl_cuda_emulator::{Counters, Options, install};
 use nasrl_tensor::ops::{
-    Activation, Dropout, LstmGradientInputs, LstmInputs, Padding, activation, activation_backward,
-    add, add_assign, bias, bias_backward, concat, concat_backward, cross_entropy,
-    cross_entropy_with_gradient, dropout, embedding_backward, log_softmax, log_softmax_backward,
-    lstm_cell, lstm_cell_backward, pad2d, pad2d_backward, softmax, softmax_backward,
+    Activation, BatchNorm, Dropout, LstmGradientInputs, LstmInputs, Optimizer, Padding, Pool2d,
+    Pooling, UpdateRule, activation, activation_backward, add, add_assign, batch_norm,
+    batch_norm_backward, bias, bias_backward, clip_global_norm, concat, concat_backward,
+    cross_entropy, cross_entropy_with_gradient, dropout, embedding_backward, global_average_pool,
+    log_softmax, log_softmax_backward, lstm_cell, lstm_cell_backward, pad2d, pad2d_backward,
+    pool2d, pool2d_backward, softmax, softmax_backward,
 };
 use nasrl_tensor::random::Key;
 use nasrl_tensor::{Cuda, DType, Memory, Shape, Tensor};
@@ -56,6 +58,21 @@ fn assert_moves(what: &str, (kernel, counters): &(String, Counters), minimum: us
     assert!(from_memory(counters) <= most, "{what}");
     assert!(counters.global_widths[4] * 16 * 20 >= moved * 19, "{what}");
     assert_eq!(counters.shared_bank_conflicts, 0, "{what}");
+}
+
+/// Asserts that the launches of a kernel, of which there is at least one, touch at most 1.3 times
+/// `minimum` bytes of memory each, and that neighbours read the sectors that they touch together.
+fn assert_touches(launches: &[(String, Counters)], kernel: &str, minimum: usize) {
+    let mut found = 0;
+    for (_, counters) in launches.iter().filter(|(name, _)| name.starts_with(kernel)) {
+        let what = format!("{kernel}: {counters:?} for {minimum} bytes");
+        assert!(from_memory(counters) * 10 <= minimum as u64 * 13, "{what}");
+        let read = counters.global_sectors_read * SECTOR;
+        assert!(read * 10 <= counters.global_bytes_read * 13, "{what}");
+        assert_eq!(counters.shared_bank_conflicts, 0, "{what}");
+        found += 1;
+    }
+    assert!(found > 0, "no {kernel} in {launches:?}");
 }
 
 /// Bytes of the sectors that were touched.
@@ -158,6 +175,70 @@ fn elementwise_kernels_move_each_operand_once() {
             for launch in counted(&on, || concat_backward(&joined, &[channels; 2]).unwrap()) {
                 assert_moves(&what, &launch, two);
             }
+        }
+    }
+}
+
+#[test]
+fn normalisations_and_pools_touch_each_operand_once() {
+    let Some((on, _alone)) = device() else { return };
+    for [images, side, channels] in MAPS {
+        for dtype in FLOATS {
+            let x = random(&on, dtype, [images, side, side, channels]);
+            let map = bytes(&[&x]);
+            let of_channels = 4 * 4 * channels;
+            let norm = BatchNorm { activation: Some(Activation::Relu), ..BatchNorm::new(channels) };
+            let parameters = random(&on, DType::F32, [2, channels]);
+            let mut running = parameters.clone();
+            let mut normalizer = None;
+            let forward = counted(&on, || {
+                normalizer = Some(batch_norm(&norm, &x, &parameters, &mut running).unwrap().1);
+            });
+            let normalizer = normalizer.expect("the operation ran");
+            let backward =
+                counted(&on, || batch_norm_backward(&norm, &x, &x, &normalizer).unwrap());
+            assert_touches(&forward, "batch_norm_moments_slices", map);
+            assert_touches(&forward, "batch_norm_apply", 2 * map + of_channels);
+            assert_touches(&backward, "batch_norm_sums_slices", map + of_channels);
+            assert_touches(&backward, "batch_norm_backward_apply", 2 * map + of_channels);
+
+            let pool = Pool2d::new(Pooling::Max, [side; 2], channels, [2, 2]);
+            let forward = counted(&on, || pool2d(&x, &pool).unwrap());
+            assert_touches(&forward, "pool_eight", map + map / 4);
+            let dy = pool2d(&x, &pool).unwrap();
+            let backward = counted(&on, || pool2d_backward(&x, &dy, &pool).unwrap());
+            assert_touches(&backward, "pool_backward_eight", 2 * map + map / 4);
+            let forward = counted(&on, || global_average_pool(&x).unwrap());
+            assert_touches(&forward, "global_average_pool", map);
+        }
+    }
+}
+
+/// Parameters of the tensors of a small child.
+const TENSORS: [usize; 3] = [9 * 64 * 64, 9 * 64 * 32, 640];
+
+#[test]
+fn an_optimizer_changes_all_tensors_in_one_launch_and_touches_each_operand_once() {
+    let Some((on, _alone)) = device() else { return };
+    let mut parameters = TENSORS.map(|len| random(&on, DType::F32, len));
+    let mut gradients = TENSORS.map(|len| random(&on, DType::F32, len));
+    let all = 4 * TENSORS.iter().sum::<usize>();
+    // The gradient is read; the parameters and one or two arrays of state are read and written.
+    for (rule, moved) in
+        [(UpdateRule::Sgd { momentum: 0.9, nesterov: true }, 5), (UpdateRule::ADAM, 7)]
+    {
+        let mut optimizer = Optimizer::new(rule, 0.0).unwrap();
+        let step = counted(&on, || optimizer.step(0.1, &mut parameters, &gradients).unwrap());
+        let [launch] = &step[..] else { panic!("{step:?}") };
+        assert_moves(&format!("{rule:?}"), launch, moved * all);
+    }
+    let clipped = counted(&on, || clip_global_norm(1e-3, &mut gradients).unwrap());
+    for (kernel, passes) in [("clip_squares", 1), ("clip_scale", 2)] {
+        let of_kernel: Vec<_> = clipped.iter().filter(|(name, _)| name == kernel).collect();
+        assert_eq!(of_kernel.len(), TENSORS.len(), "{clipped:?}");
+        for ((_, counters), len) in of_kernel.into_iter().zip(TENSORS) {
+            let most = (4 * passes * len * 13 / 10) as u64;
+            assert!(from_memory(counters) <= most, "{kernel}: {counters:?} for {len}");
         }
     }
 }
