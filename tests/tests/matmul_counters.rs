@@ -43,6 +43,10 @@ fn products_are_those_of_the_formula_and_operands_lie_in_different_banks() {
             // Every sector once but for c, which is read and written.
             let minimum = (2 * (m * k + k * n) + 4 * m * n) as u64 / 32;
             assert!(counters.global_distinct_sectors_read * 10 <= minimum * 13, "{what}");
+            // 16 bytes at a time but for c.
+            let moved = counters.global_bytes_read + counters.global_bytes_written;
+            let narrow = moved - 16 * counters.global_widths[4];
+            assert!(narrow <= (2 * 4 * m * n) as u64, "{what}: {counters:?}");
             assert_eq!(counters.shared_bank_conflicts, 0, "{what}: {counters:?}");
         }
     }
