@@ -72,7 +72,8 @@ impl Device {
 }
 
 impl Devices {
-    /// Trains a child. `training.threads` is about the processor alone.
+    /// Trains a child, and gives the name of what it was trained on beside it. `training.threads` is
+    /// about the processor alone.
     ///
     /// # Errors
     /// Every [`TrainError`].
@@ -82,18 +83,22 @@ impl Devices {
         recipe: &Recipe,
         dataset: &Dataset,
         training: Training<'_>,
-    ) -> Result<Trained, TrainError> {
-        match self {
-            Devices::Cpu => nasrl_child::train(graph, recipe, dataset, training),
+    ) -> Result<(Trained, String), TrainError> {
+        let (trained, name) = match self {
+            Devices::Cpu => {
+                let trained = nasrl_child::train(graph, recipe, dataset, training);
+                (trained, Cpu::serial().name())
+            }
             Devices::Gpus { gpus, given } => {
                 let turn = given.fetch_add(1, Ordering::Relaxed) % gpus.len();
                 // Children side by side have a stream each.
                 let gpu = gpus[turn].new_stream()?;
                 let schedule = Some(Schedule::gpu(recipe.batch));
                 let training = Training { schedule, ..training };
-                nasrl_child::train_on(&gpu, graph, recipe, dataset, training)
+                (nasrl_child::train_on(&gpu, graph, recipe, dataset, training), gpu.name())
             }
-        }
+        };
+        Ok((trained?, name))
     }
 
     /// What training a child takes of the memory of the device.
@@ -142,14 +147,6 @@ impl Devices {
             Devices::Gpus { gpus, .. } => {
                 gpus.iter().find(|gpu| gpu.synchronize().is_err()).map(Cuda::name)
             }
-        }
-    }
-
-    /// What trains children, in words.
-    pub fn name(&self) -> String {
-        match self {
-            Devices::Cpu => Cpu::serial().name(),
-            Devices::Gpus { gpus, .. } => gpus[0].name(),
         }
     }
 }

@@ -101,7 +101,7 @@ impl Retraining<'_> {
         if let Some(source) = unwritten {
             return Err(RetrainError::Checkpoint { path: self.checkpoint.into(), source });
         }
-        let Trained { epochs, weights, test_accuracy, .. } = trained?;
+        let (Trained { epochs, weights, test_accuracy, .. }, _) = trained?;
         let retrained = Retrained {
             trial,
             epochs: epochs.len() as u64,

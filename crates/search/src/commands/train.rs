@@ -140,7 +140,7 @@ pub(crate) fn run(arguments: &Arguments) -> CommandResult {
         test: Test::Measure,
         ..Training::default()
     };
-    let trained =
+    let (trained, _) =
         devices.train(&graph, &recipe, &dataset, training).map_err(|error| match error {
             TrainError::Recipe(_) | TrainError::Weights(_) => refused(error),
             error => failed(error),

@@ -87,7 +87,7 @@ pub(crate) fn train_and_measure(
     training: Training<'_>,
     reward: Reward,
 ) -> Outcome {
-    let trained = match devices.train(graph, recipe, dataset, training) {
+    let (trained, device) = match devices.train(graph, recipe, dataset, training) {
         Ok(trained) => trained,
         Err(TrainError::Cancelled) => return Outcome::Stopped,
         Err(refused) => {
@@ -103,7 +103,7 @@ pub(crate) fn train_and_measure(
         reward: reward.of(&accuracies).unwrap_or(f64::NAN),
         validation_accuracy: accuracies.last().copied(),
         weights: Some(trained.weights.to_safetensors()),
-        device: Some(devices.name()),
+        device: Some(device),
     })
 }
 
