@@ -52,7 +52,7 @@ pub enum Conv2dAlgorithm {
 enum Kernels {
     Full(Box<Full>),
     Winograd(Box<Winograd>),
-    Depthwise(Depthwise),
+    Depthwise(Box<Depthwise>),
 }
 
 struct Full {
@@ -197,7 +197,9 @@ impl Cpu {
                 dgrad: Dgrad::new(geometry, engine, dtype),
                 wgrad: Wgrad::new(geometry, engine, dtype),
             })),
-            (Connection::Depthwise, None) => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
+            (Connection::Depthwise, None) => {
+                Kernels::Depthwise(Box::new(Depthwise::new(geometry, dtype)))
+            }
         };
         Conv2dPlan { geometry: *geometry, dtype, engine, kernels }
     }
