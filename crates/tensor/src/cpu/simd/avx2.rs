@@ -1,7 +1,7 @@
 use std::arch::x86_64::*;
 
 use super::{Arithmetic, Simd, Singles, Task};
-use crate::cpu::kernel::{Output, Product, Tile, accumulate, panels};
+use crate::cpu::kernel::{Output, Product, panels};
 
 /// AVX2 and FMA: 8 lanes, 16 registers.
 #[derive(Clone, Copy)]
@@ -95,17 +95,6 @@ impl Arithmetic for Singles<Avx2> {
     unsafe fn multiply_add(acc: __m256, a: __m256, b: __m256) -> __m256 {
         // SAFETY: the caller has the instruction set.
         unsafe { _mm256_fmadd_ps(a, b, acc) }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
     }
 
     #[inline(always)]

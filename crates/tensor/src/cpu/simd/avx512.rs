@@ -1,7 +1,7 @@
 use std::arch::x86_64::*;
 
 use super::{Arithmetic, Simd, Singles, Task};
-use crate::cpu::kernel::{Output, Product, Tile, accumulate, panels};
+use crate::cpu::kernel::{Output, Product, panels};
 use crate::{DType, Float};
 
 /// AVX-512 F, BW, DQ and VL: 16 lanes, 32 registers.
@@ -166,17 +166,6 @@ impl Arithmetic for Singles<Avx512> {
         unsafe { _mm512_fmadd_ps(a, b, acc) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
-    }
-
     #[inline(always)]
     unsafe fn multiply<O: Output>(product: &Product<'_>, output: &O) {
         // SAFETY: the caller's promise about the product and the output.
@@ -199,17 +188,6 @@ impl Arithmetic for Pairs {
                 transmute::<__m512, __m512bh>(b),
             )
         }
-    }
-
-    #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
     }
 
     #[inline(always)]

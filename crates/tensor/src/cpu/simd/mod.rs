@@ -17,7 +17,7 @@ pub(crate) use portable::Portable;
 use half::bf16;
 
 use super::Isa;
-use super::kernel::{Output, Product, Tile};
+use super::kernel::{Output, Product};
 use crate::{DType, Float};
 
 /// A vector of `f32`.
@@ -123,14 +123,6 @@ pub(crate) trait Arithmetic: 'static {
         a: <Self::S as Simd>::Vector,
         b: <Self::S as Simd>::Vector,
     ) -> <Self::S as Simd>::Vector;
-
-    /// [`kernel::accumulate`](super::kernel::accumulate), compiled once for each shape of a tile. It
-    /// is not inlined: what its callers compute with would take registers from the sums.
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR>;
 
     /// Computes a whole product with register tiles that fit the instruction set.
     unsafe fn multiply<O: Output>(product: &Product<'_>, output: &O);

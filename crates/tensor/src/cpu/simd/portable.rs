@@ -1,5 +1,5 @@
 use super::{Arithmetic, Simd, Singles};
-use crate::cpu::kernel::{Output, Product, Tile, accumulate, panels};
+use crate::cpu::kernel::{Output, Product, panels};
 
 /// Arrays that the compiler turns into whatever vectors the target's baseline has.
 #[derive(Clone, Copy)]
@@ -81,16 +81,6 @@ impl Arithmetic for Singles<Portable> {
     unsafe fn multiply_add(acc: [f32; 8], a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         // SAFETY: plain Rust.
         unsafe { Portable::fma(a, b, acc) }
-    }
-
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
     }
 
     #[inline(always)]
