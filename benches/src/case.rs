@@ -209,7 +209,11 @@ impl Agreement {
     }
 }
 
-fn elements<B: Memory>(on: &B, buffer: &B::Buffer) -> Result<Vec<f64>> {
+/// The elements of a buffer, all of them.
+///
+/// # Errors
+/// Those of the backend, for this or earlier work.
+pub(crate) fn elements<B: Memory>(on: &B, buffer: &B::Buffer) -> Result<Vec<f64>> {
     fn read<T: Element, B: Memory>(
         on: &B,
         buffer: &B::Buffer,

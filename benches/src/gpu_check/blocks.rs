@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Block, Budget, Ceilings, Check, CheckError, Finding, Report, Sizes, ceilings, concurrency,
-    doctor, instructions, launches, operations, parity, search, steps,
+    doctor, instructions, launches, operations, parity, profile, search, steps, tiles,
 };
 
 /// What is run, and on what.
@@ -87,6 +87,7 @@ pub fn run(
         failures += failed;
         let (seconds, in_time) = (started.elapsed().as_secs_f64(), !check.budget.is_over());
         check.report.line(block, &Ended { seconds, failures: failed, in_time, problem })?;
+        check.report.summarise()?;
     }
     Ok(if failures == 0 { Verdict::Good } else { Verdict::Bad })
 }
@@ -123,8 +124,10 @@ fn one(
             };
             operations(check, &known)
         }
+        Block::Tiles => tiles(check),
         Block::Steps => steps(check),
         Block::Concurrency => concurrency(check),
+        Block::Profile => profile(check).map(|()| 0),
         Block::Search => search(check),
     }
 }

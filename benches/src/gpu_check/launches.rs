@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUfunction, CUgraphInstantiate_flags, CUmodule, CUstreamCaptureMode};
+use cudarc::driver::sys::{
+    self, CUfunction, CUgraphInstantiate_flags, CUlaunchAttribute, CUlaunchAttributeID,
+    CUlaunchAttributeValue, CUlaunchConfig, CUmodule, CUstreamCaptureMode,
+};
 use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DriverError, result};
 use nasrl_tensor::cuda::compile;
 use serde::Serialize;
@@ -25,6 +28,9 @@ enum Launched {
     Stream { kernels: usize, us_per_kernel: f64, timing: Timing },
     /// The same as a graph, which is launched as a whole.
     Graph { kernels: usize, us_per_kernel: f64, timing: Timing },
+    /// A graph of kernels that are scheduled before the ones in front of them end, for which they then
+    /// wait; on GPUs before sm_90 they are none.
+    DependentGraph { kernels: usize, us_per_kernel: f64, timing: Timing },
     /// A graph of kernels in turn alone and two side by side on two streams; how much longer than
     /// the chain of as many turns it takes.
     Fork { forks: usize, us_per_fork: f64, timing: Timing },
@@ -50,6 +56,13 @@ pub fn launches(check: &mut Check<'_>) -> Result<(), CheckError> {
         let us_per_kernel = timing.median_us / kernels.max(1) as f64;
         let line = Launched::Graph { kernels, us_per_kernel, timing };
         check.report.line(Block::Launches, &line)?;
+        if streams.dependent.is_some() {
+            let timing =
+                streams.time_graph(check, || (0..kernels).try_for_each(|_| streams.dependent()))?;
+            let us_per_kernel = timing.median_us / kernels.max(1) as f64;
+            let line = Launched::DependentGraph { kernels, us_per_kernel, timing };
+            check.report.line(Block::Launches, &line)?;
+        }
     }
     for forks in sizes.forks {
         if check.budget.is_over() {
@@ -71,6 +84,8 @@ struct Streams {
     side: Arc<CudaStream>,
     module: CUmodule,
     empty: CUfunction,
+    /// None where the GPU knows no such launches.
+    dependent: Option<CUfunction>,
 }
 
 impl Streams {
@@ -86,7 +101,12 @@ impl Streams {
         let module = unsafe { result::module::load_data(cubin.as_ptr().cast()) }?;
         // SAFETY: the module was loaded just now.
         let empty = unsafe { result::module::get_function(module, c"empty".into()) }?;
-        Ok(Streams { main, side, module, empty })
+        let dependent = match major {
+            // SAFETY: as above.
+            9.. => Some(unsafe { result::module::get_function(module, c"dependent".into()) }?),
+            _ => None,
+        };
+        Ok(Streams { main, side, module, empty, dependent })
     }
 
     fn kernel(&self, stream: &CudaStream) -> Result<(), DriverError> {
@@ -94,6 +114,34 @@ impl Streams {
         stream.context().bind_to_thread()?;
         // SAFETY: the function is of a module that is loaded; it takes nothing and touches nothing.
         unsafe { result::launch_kernel(self.empty, block, warp, 0, on, &mut []) }
+    }
+
+    /// A kernel that may be scheduled before the one in front of it has ended.
+    fn dependent(&self) -> Result<(), DriverError> {
+        let Some(kernel) = self.dependent else { return Ok(()) };
+        let allowed = CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 };
+        let mut attribute = CUlaunchAttribute {
+            id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: Default::default(),
+            value: allowed,
+        };
+        let configuration = CUlaunchConfig {
+            gridDimX: 1,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: 32,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: 0,
+            hStream: self.main.cu_stream(),
+            attrs: &raw mut attribute,
+            numAttrs: 1,
+        };
+        self.main.context().bind_to_thread()?;
+        let none = std::ptr::null_mut();
+        // SAFETY: the function is of a module that is loaded, takes nothing and touches nothing; the
+        // configuration and its one attribute live to the end of the call.
+        unsafe { sys::cuLaunchKernelEx(&raw const configuration, kernel, none, none) }.result()
     }
 
     /// A kernel alone, then one on each stream, before both of which and after both of which

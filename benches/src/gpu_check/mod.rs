@@ -14,13 +14,19 @@ mod doctor;
 mod error;
 mod instructions;
 mod launches;
+mod layer;
 mod loops;
 mod operations;
 mod parity;
+mod predictions;
+mod profile;
 mod report;
 mod search;
 mod sizes;
 mod steps;
+mod summary;
+mod tile_words;
+mod tiles;
 mod timing;
 
 use nasrl_tensor::{Cuda, Memory};
@@ -37,10 +43,13 @@ pub use launches::{LaunchSizes, launches};
 pub use loops::Loops;
 pub use operations::{OperationSizes, operations};
 pub use parity::{Verdicts, parity};
+pub use predictions::{Prediction, Predictions};
+pub use profile::{ProfileSizes, Profiled, once, profile};
 pub use report::{Report, default_folder};
 pub use search::{SearchSizes, search};
 pub use sizes::Sizes;
 pub use steps::steps;
+pub use tiles::{TileSizes, tiles};
 pub use timing::{Sampling, Timing};
 
 /// A part of the check, which is a command and a file of lines.
@@ -58,25 +67,31 @@ pub enum Block {
     Launches,
     /// Every operation's speed.
     Operations,
+    /// The tiles of convolutions.
+    Tiles,
     /// Training steps of whole children.
     Steps,
     /// Children side by side.
     Concurrency,
+    /// What NVIDIA's profiler says of the longest kernels.
+    Profile,
     /// A whole search.
     Search,
 }
 
 impl Block {
     /// All of them in the order in which they are worth running.
-    pub const ALL: [Block; 9] = [
+    pub const ALL: [Block; 11] = [
         Block::Doctor,
         Block::Instructions,
         Block::Parity,
         Block::Ceilings,
         Block::Launches,
         Block::Operations,
+        Block::Tiles,
         Block::Steps,
         Block::Concurrency,
+        Block::Profile,
         Block::Search,
     ];
 
@@ -89,8 +104,10 @@ impl Block {
             Block::Ceilings => "ceilings",
             Block::Launches => "launches",
             Block::Operations => "operations",
+            Block::Tiles => "tiles",
             Block::Steps => "steps",
             Block::Concurrency => "concurrency",
+            Block::Profile => "profile",
             Block::Search => "search",
         }
     }
@@ -100,13 +117,15 @@ impl Block {
         match self {
             Block::Doctor => 0,
             Block::Instructions => 10,
-            Block::Parity => 110,
-            Block::Ceilings => 30,
+            Block::Parity => 90,
+            Block::Ceilings => 25,
             Block::Launches => 10,
-            Block::Operations => 120,
-            Block::Steps => 80,
-            Block::Concurrency => 60,
-            Block::Search => 60,
+            Block::Operations => 90,
+            Block::Tiles => 75,
+            Block::Steps => 65,
+            Block::Concurrency => 45,
+            Block::Profile => 30,
+            Block::Search => 40,
         }
     }
 }

@@ -1,9 +1,10 @@
 use nasrl_tensor::{Cuda, DType};
 use serde::Serialize;
 
-use super::{Block, Ceilings, Check, CheckError, Timing};
+use super::predictions::Compared;
+use super::{Block, Ceilings, Check, CheckError, Predictions, Timing};
 use crate::case::{Case, Setting, Shapes, Values};
-use crate::operations::{Operation, operations as all};
+use crate::operations::{Operation, case_name, operations as all};
 
 /// What [`operations`] measures.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ struct Speed<'a> {
     ceiling_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     percent_of_ceiling: Option<f64>,
+    #[serde(flatten)]
+    prediction: Option<Compared>,
 }
 
 #[derive(Serialize)]
@@ -41,7 +44,8 @@ struct Failed<'a> {
 }
 
 /// Times every operation at the shapes of real children and controllers, with operands that stay
-/// where the last call left them: in the second-level cache, if they fit.
+/// where the last call left them: in the second-level cache, if they fit. Beside each stands what it
+/// was predicted to take on an H100, if it was.
 ///
 /// Returns how many cases failed.
 ///
@@ -49,6 +53,7 @@ struct Failed<'a> {
 /// [`CheckError::Report`]; what else fails is a line.
 pub fn operations(check: &mut Check<'_>, ceilings: &Ceilings) -> Result<usize, CheckError> {
     let mut failures = 0;
+    let known = Known { ceilings, predictions: Predictions::committed() };
     let OperationSizes { shapes, dtypes } = check.sizes.operations.clone();
     for operation in all::<Cuda>() {
         for &dtype in &dtypes {
@@ -59,7 +64,7 @@ pub fn operations(check: &mut Check<'_>, ceilings: &Ceilings) -> Result<usize, C
             match (operation.cases)(&setting) {
                 Ok(cases) => {
                     for case in cases {
-                        failures += time(check, ceilings, (&operation, dtype), case)?;
+                        failures += time(check, &known, (&operation, dtype), case)?;
                     }
                 }
                 Err(error) => failures += failed(check, (&operation, dtype), None, &error)?,
@@ -69,10 +74,16 @@ pub fn operations(check: &mut Check<'_>, ceilings: &Ceilings) -> Result<usize, C
     Ok(failures)
 }
 
+/// What a time is compared with.
+struct Known<'a> {
+    ceilings: &'a Ceilings,
+    predictions: Predictions,
+}
+
 /// Times a case and returns how many failed, 0 or 1.
 fn time(
     check: &mut Check<'_>,
-    ceilings: &Ceilings,
+    known: &Known<'_>,
     (operation, dtype): (&Operation<Cuda>, DType),
     mut case: Case<Cuda>,
 ) -> Result<usize, CheckError> {
@@ -82,7 +93,8 @@ fn time(
         Err(error) => return failed(check, (operation, dtype), Some(&case.pass), &error),
     };
     let work = case.work;
-    let ceiling_us = ceilings.floor_us(dtype, work);
+    let ceiling_us = known.ceilings.floor_us(dtype, work);
+    let name = case_name(operation.name, &case, dtype);
     let speed = Speed {
         operation: operation.name,
         pass: &case.pass,
@@ -93,6 +105,7 @@ fn time(
         gflop_per_s: (work.flops > 0).then(|| timing.giga_per_second(work.flops)),
         ceiling_us,
         percent_of_ceiling: ceiling_us.map(|floor| 100.0 * floor / timing.median_us),
+        prediction: known.predictions.compare(&name, timing.median_us),
     };
     check.report.line(Block::Operations, &speed)?;
     Ok(0)

@@ -118,7 +118,8 @@ fn worst<A: Memory, B: Memory>(
     Ok(pairs.map(|(&found, &expected)| apart(found, expected, tolerance)).fold(0.0, f64::max))
 }
 
-fn apart(found: f64, expected: f64, tolerance: Option<Tolerance>) -> f64 {
+/// How far apart two results are, as a multiple of what is allowed; what must be the same, in itself.
+pub(super) fn apart(found: f64, expected: f64, tolerance: Option<Tolerance>) -> f64 {
     let difference = (found - expected).abs();
     match tolerance {
         _ if found == expected || (found.is_nan() && expected.is_nan()) => 0.0,

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 
 use nasrl_search::clock::utc;
 use serde::Serialize;
+use serde_json::Value;
 
+use super::summary::summary;
 use super::{Block, CheckError};
 
 /// Where lines go: a file a block, and whoever reads along.
@@ -14,6 +16,7 @@ pub struct Report {
     folder: PathBuf,
     files: HashMap<Block, File>,
     echo: Box<dyn Write>,
+    lines: Vec<Value>,
 }
 
 /// What every line begins with.
@@ -27,7 +30,8 @@ struct Line<'a, T> {
 impl Report {
     /// Lines to files of a folder, which is made when the first one comes, and to `echo`.
     pub fn new(folder: impl Into<PathBuf>, echo: impl Write + 'static) -> Self {
-        Report { folder: folder.into(), files: HashMap::new(), echo: Box::new(echo) }
+        let (files, lines) = (HashMap::new(), Vec::new());
+        Report { folder: folder.into(), files, echo: Box::new(echo), lines }
     }
 
     /// The folder of the files.
@@ -44,10 +48,20 @@ impl Report {
         let text = serde_json::to_string(&Line { block: block.name(), record });
         let written = text.map_err(io::Error::from).and_then(|text| {
             writeln!(self.echo, "{text}")?;
+            self.lines.push(serde_json::from_str(&text)?);
             let file = self.files.remove(&block).map_or_else(|| begin(&path), Ok)?;
             writeln!(self.files.entry(block).or_insert(file), "{text}")
         });
         written.map_err(|source| CheckError::Report { path, source })
+    }
+
+    /// Writes what the lines so far say as tables, to `summary.md` beside their files.
+    ///
+    /// # Errors
+    /// [`CheckError::Report`].
+    pub fn summarise(&self) -> Result<(), CheckError> {
+        let path = self.folder.join("summary.md");
+        fs::write(&path, summary(&self.lines)).map_err(|source| CheckError::Report { path, source })
     }
 }
 

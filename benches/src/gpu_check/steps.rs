@@ -1,7 +1,8 @@
 use serde::Serialize;
 
 use super::children::{ChildSizes, Training, word};
-use super::{Block, Check, CheckError, Timing};
+use super::predictions::Compared;
+use super::{Block, Check, CheckError, Predictions, Timing};
 
 #[derive(Serialize)]
 struct Step<'a> {
@@ -11,6 +12,8 @@ struct Step<'a> {
     timing: Timing,
     images_per_s: f64,
     bytes: usize,
+    #[serde(flatten)]
+    prediction: Option<Compared>,
 }
 
 #[derive(Serialize)]
@@ -30,6 +33,7 @@ struct Failed<'a> {
 /// [`CheckError::Report`]; what else fails is a line.
 pub fn steps(check: &mut Check<'_>) -> Result<usize, CheckError> {
     let mut failures = 0;
+    let predictions = Predictions::committed();
     let ChildSizes { children, image, batches, precisions, pass } = check.sizes.steps.clone();
     for &batch in &batches {
         for &precision in &precisions {
@@ -48,7 +52,17 @@ pub fn steps(check: &mut Check<'_>) -> Result<usize, CheckError> {
                 match timed {
                     Ok((timing, bytes)) => {
                         let images_per_s = batch as f64 / (timing.median_us * 1e-6);
-                        let step = Step { child, precision, batch, timing, images_per_s, bytes };
+                        let name = format!("step {child} {batch} {precision}");
+                        let prediction = predictions.compare(&name, timing.median_us);
+                        let step = Step {
+                            child,
+                            precision,
+                            batch,
+                            timing,
+                            images_per_s,
+                            bytes,
+                            prediction,
+                        };
                         check.report.line(Block::Steps, &step)?;
                     }
                     Err(error) => {

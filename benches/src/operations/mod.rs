@@ -11,7 +11,7 @@ mod categorical;
 mod classifier;
 mod clip;
 mod concat;
-mod conv2d;
+pub(crate) mod conv2d;
 mod cross_entropy;
 mod dropout;
 mod embedding;
@@ -72,6 +72,11 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         select,
         softmax,
     ]
+}
+
+/// A case in words, such as `conv2d fprop 128 of 3x3 64-64 on 16x16 bf16`.
+pub(crate) fn case_name<B: Memory>(operation: &str, case: &Case<B>, dtype: DType) -> String {
+    format!("{operation} {} {} {dtype}", case.pass, case.shape)
 }
 
 /// A shape as `128x16x16x64`.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use nasrl_benches::gpu_check::{
-    Block, Budget, CheckError, Report, Request, Sizes, Verdict, default_folder, exit_status, run,
+    Block, Budget, CheckError, Report, Request, Sizes, Verdict, default_folder, exit_status, once,
+    run,
 };
 use nasrl_tensor::{Cuda, Memory};
 
@@ -33,6 +34,11 @@ struct Arguments {
     /// The images of the search: a folder, as for `nasrl search`. Default: those that are embedded.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// Instead of a block: run each operation whose name has these words twice, and time nothing,
+    /// for a profiler. A name is such as `conv2d fprop 128 of 3x3 64-64 on 16x16 bf16`.
+    #[arg(long, value_name = "WORDS", conflicts_with = "block")]
+    once: Option<String>,
 
     /// Which GPU, from 0.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -60,10 +66,14 @@ enum Command {
     Launches,
     /// Every operation's speed, in per cent of the ceilings.
     Operations,
+    /// Convolutions in every choice of tiles: which is fastest at which shape.
+    Tiles,
     /// Training steps of six children of the reference space.
     Steps,
     /// 1, 2, 4, 8 and 16 children at once.
     Concurrency,
+    /// What NVIDIA's profiler says of the longest kernels, if `ncu` is at hand.
+    Profile,
     /// A search, controller and children on the GPU.
     Search,
 }
@@ -78,6 +88,9 @@ fn main() -> ExitCode {
 
 fn check(arguments: &Arguments) -> Result<Verdict, CheckError> {
     let cuda = Cuda::new(arguments.device);
+    if let Some(words) = &arguments.once {
+        return once(&cuda.map_err(CheckError::NoGpu)?, &Sizes::real(), words);
+    }
     let device = cuda.as_ref().map_or("no gpu".to_owned(), Memory::name);
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(&device));
     let request = Request {
@@ -100,8 +113,10 @@ impl Command {
             Command::Ceilings => vec![Block::Ceilings],
             Command::Launches => vec![Block::Launches],
             Command::Operations => vec![Block::Operations],
+            Command::Tiles => vec![Block::Tiles],
             Command::Steps => vec![Block::Steps],
             Command::Concurrency => vec![Block::Concurrency],
+            Command::Profile => vec![Block::Profile],
             Command::Search => vec![Block::Search],
         }
     }

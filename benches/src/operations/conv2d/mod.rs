@@ -23,7 +23,7 @@ pub(super) fn cases<B: FusedConv2dBackend>(setting: &Setting<'_, B>) -> Result<V
 }
 
 /// The layers of the reference space's children, layers of `nas-rl-cnn`, and a depthwise one.
-fn layers() -> Vec<Conv2d> {
+pub(crate) fn layers() -> Vec<Conv2d> {
     let layer = |input, channels, filters, kernel, stride| {
         Conv2d { stride: [stride; 2], ..Conv2d::new([input; 2], channels, filters, [kernel; 2]) }
             .same()
@@ -129,7 +129,7 @@ fn passes<B: FusedConv2dBackend>(
 }
 
 /// A layer as `128 of 3x3/2 3-64 on 32x32`.
-fn words(geometry: &Conv2d, images: usize) -> String {
+pub(crate) fn words(geometry: &Conv2d, images: usize) -> String {
     let Conv2d { input, channels, filters, kernel, stride, dilation, .. } = geometry;
     let stride = match stride {
         [1, 1] => String::new(),

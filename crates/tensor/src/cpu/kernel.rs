@@ -99,55 +99,71 @@ pub(crate) unsafe fn multiply_tiles<M: Arithmetic, O: Output, const MR: usize, c
     valid[NR - 1] = lanes.min(product.n - column - (NR - 1) * lanes);
     let mut row = 0;
     while row < rows {
-        // SAFETY: the row is clamped to the table; the pointers stay within what the contracts
-        // promise.
+        // SAFETY: the caller's promise; rows and columns are those of the product.
         unsafe {
-            let mut a = [product.a; MR];
-            for (i, a) in a.iter_mut().enumerate() {
-                *a = a.add(*product.rows.get_unchecked((row + i).min(rows - 1)) as usize);
+            let mut initial = [M::S::splat(0.0); NR];
+            for (j, initial) in initial.iter_mut().enumerate() {
+                *initial = output.initial::<M::S>(column + j * lanes, valid[j]);
             }
-            let mut sums = [[M::S::splat(0.0); NR]; MR];
-            for j in 0..NR {
-                let initial = output.initial::<M::S>(column + j * lanes, valid[j]);
-                for sums in &mut sums {
-                    sums[j] = initial;
-                }
-            }
-            for run in product.runs {
-                let mut offset = run.a as usize;
-                let mut b = product.b.add(run.b as usize + column);
-                let mut left = run.len;
-                // Tested at its end: with a way around the loop the compiler keeps copies of the
-                // sums for it, and moves registers about in every turn.
-                loop {
-                    let mut vectors = [M::S::splat(0.0); NR];
-                    for (j, vector) in vectors.iter_mut().enumerate() {
-                        *vector = M::S::load(b.add(j * lanes));
-                    }
-                    for i in 0..MR {
-                        let word = M::S::splat(a[i].add(offset).cast::<f32>().read_unaligned());
-                        for j in 0..NR {
-                            sums[i][j] = M::multiply_add(sums[i][j], word, vectors[j]);
-                        }
-                    }
-                    offset += product.a_step;
-                    b = b.add(product.b_pitch);
-                    left -= 1;
-                    if left == 0 {
-                        break;
-                    }
-                }
-            }
-            // Every index of `sums` is a constant once the loops are unrolled; one that was not
-            // would put the sums into memory.
-            for (i, sums) in sums.iter().enumerate() {
-                if row + i < rows {
-                    for (j, sums) in sums.iter().enumerate() {
-                        output.store::<M::S>(row + i, column + j * lanes, *sums, valid[j]);
-                    }
+            let sums = accumulate::<M, MR, NR>(product, [row, column], &initial);
+            // In memory, since this loop is not unrolled: the constants of an epilogue that was,
+            // roundings to bf16 say, took registers from the sums in all of the loop over `k`.
+            for (i, sums) in sums.iter().enumerate().take(rows - row) {
+                for (j, sums) in sums.iter().enumerate() {
+                    output.store::<M::S>(row + i, column + j * lanes, *sums, valid[j]);
                 }
             }
         }
         row += MR;
+    }
+}
+
+/// The sums of `MR` rows from `row` on and of `NR` vectors of columns from `column` on, which start
+/// at `initial`.
+///
+/// # Safety
+/// As for [`multiply_tiles`].
+#[inline(always)]
+unsafe fn accumulate<M: Arithmetic, const MR: usize, const NR: usize>(
+    product: &Product<'_>,
+    [row, column]: [usize; 2],
+    initial: &[<M::S as Simd>::Vector; NR],
+) -> [[<M::S as Simd>::Vector; NR]; MR] {
+    let last = product.rows.len() - 1;
+    // SAFETY: rows are clamped to the table; the pointers stay within what the contracts promise.
+    unsafe {
+        let mut a = [product.a; MR];
+        for (i, a) in a.iter_mut().enumerate() {
+            *a = a.add(*product.rows.get_unchecked((row + i).min(last)) as usize);
+        }
+        // Every index of `sums` is a constant once the loops are unrolled; one that was not would
+        // put the sums into memory.
+        let mut sums = [*initial; MR];
+        for run in product.runs {
+            let mut offset = run.a as usize;
+            let mut b = product.b.add(run.b as usize + column);
+            let mut left = run.len;
+            // Tested at its end: with a way around the loop the compiler keeps copies of the sums
+            // for it, and moves registers about in every turn.
+            loop {
+                let mut vectors = [M::S::splat(0.0); NR];
+                for (j, vector) in vectors.iter_mut().enumerate() {
+                    *vector = M::S::load(b.add(j * M::S::LANES));
+                }
+                for i in 0..MR {
+                    let word = M::S::splat(a[i].add(offset).cast::<f32>().read_unaligned());
+                    for j in 0..NR {
+                        sums[i][j] = M::multiply_add(sums[i][j], word, vectors[j]);
+                    }
+                }
+                offset += product.a_step;
+                b = b.add(product.b_pitch);
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        sums
     }
 }

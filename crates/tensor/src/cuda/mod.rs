@@ -63,7 +63,7 @@ use cudarc::driver::sys::CUstream;
 pub use buffer::Buffer;
 pub use cache::KernelCache;
 pub use compiler::{Compiled, compile};
-pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
+pub use conv2d::{Conv2dAlgorithm, Conv2dPlan, Conv2dTiles, GatherTiles, Warps, WgradTiles};
 pub use custom::{CustomKernel, CustomKernels};
 pub use driver::{NEEDED_DRIVER, device_count, driver_version};
 pub use launch::Grid;

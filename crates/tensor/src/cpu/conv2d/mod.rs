@@ -52,7 +52,7 @@ pub enum Conv2dAlgorithm {
 enum Kernels {
     Full(Box<Full>),
     Winograd(Box<Winograd>),
-    Depthwise(Depthwise),
+    Depthwise(Box<Depthwise>),
 }
 
 struct Full {
@@ -80,10 +80,6 @@ impl Conv2dBackend for Cpu {
     fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, _: usize) -> Conv2dMemory {
         let Footprint { plan, scratch } = self.conv2d_tables(geometry, dtype).footprint();
         Conv2dMemory::undivided(plan, scratch.bytes())
-    }
-
-    fn conv2d_reserve(&self, plan: &Conv2dPlan) {
-        with_scratch(|scratch| scratch.reserve(&plan.footprint().scratch));
     }
 
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
@@ -197,7 +193,9 @@ impl Cpu {
                 dgrad: Dgrad::new(geometry, engine, dtype),
                 wgrad: Wgrad::new(geometry, engine, dtype),
             })),
-            (Connection::Depthwise, None) => Kernels::Depthwise(Depthwise::new(geometry, dtype)),
+            (Connection::Depthwise, None) => {
+                Kernels::Depthwise(Box::new(Depthwise::new(geometry, dtype)))
+            }
         };
         Conv2dPlan { geometry: *geometry, dtype, engine, kernels }
     }

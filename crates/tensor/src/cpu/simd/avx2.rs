@@ -72,6 +72,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn div(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
@@ -84,6 +89,20 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn where_positive(mask: __m256, v: __m256) -> __m256 {
         unsafe { _mm256_and_ps(v, _mm256_cmp_ps::<_CMP_GT_OQ>(mask, _mm256_setzero_ps())) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: __m256, b: __m256, v: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(v, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_greater([a, b]: [__m256; 2], yes: __m256, no: __m256) -> __m256 {
+        unsafe {
+            let or_nan = _mm256_cmp_ps::<_CMP_NLE_UQ>(a, b);
+            let greater = _mm256_and_ps(or_nan, _mm256_cmp_ps::<_CMP_ORD_Q>(b, b));
+            _mm256_blendv_ps(no, yes, greater)
+        }
     }
 }
 

@@ -83,6 +83,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
@@ -97,6 +102,20 @@ impl Simd for Avx512 {
         unsafe {
             let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask, _mm512_setzero_ps());
             _mm512_maskz_mov_ps(positive, v)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: __m512, b: __m512, v: __m512) -> __m512 {
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_greater([a, b]: [__m512; 2], yes: __m512, no: __m512) -> __m512 {
+        unsafe {
+            let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(b, b);
+            let greater = _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(number, a, b);
+            _mm512_mask_mov_ps(no, greater, yes)
         }
     }
 

@@ -58,6 +58,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn div(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
@@ -70,6 +75,21 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn where_positive(mask: [f32; 8], v: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| if mask[i] > 0.0 { v[i] } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: [f32; 8], b: [f32; 8], v: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| if a[i] == b[i] { v[i] } else { 0.0 })
+    }
+
+    /// The choice is by bits: the compiler makes branches of conditions here.
+    #[inline(always)]
+    unsafe fn where_greater([a, b]: [[f32; 8]; 2], yes: [f32; 8], no: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| {
+            let greater = (a[i] > b[i]) | (a[i].is_nan() & !b[i].is_nan());
+            let mask = u32::from(greater).wrapping_neg();
+            f32::from_bits((yes[i].to_bits() & mask) | (no[i].to_bits() & !mask))
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use bytemuck::{NoUninit, Pod, Zeroable};
 use super::Operands;
 use super::pack::{Layout, Order, Packed};
 use super::segments::{Sinks, Source};
+use super::tiles::{GatherTiles, POSITIONS, TOGETHER, Warps};
 use super::tiling::{CHUNK_SUMS, SHARED, Tiling, balanced};
 use super::window::{Map, OP, Window};
 use crate::cuda::images::{counted, counted2};
@@ -81,17 +82,12 @@ pub(super) struct Gather {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// `conv2d_gather.cu`, for 16-bit types: bytes of shared memory, and whether the warps of a block
-    /// share its positions.
-    TensorCore { shared: usize, split: bool },
+    /// `conv2d_gather.cu`, for 16-bit types: bytes of shared memory, most positions of a tile, and how
+    /// the warps of a block share them.
+    TensorCore { shared: usize, positions: usize, warps: Warps },
     /// `conv2d_tiled.cu`, for f32.
     Tiled,
 }
-
-/// Positions of a warp on tensor cores.
-const POSITIONS: usize = 64;
-
-const WARPS: usize = 4;
 
 /// Most chunks of a block of channels: more would need a larger halo and save little.
 const MOST_CHUNKS: usize = 8;
@@ -113,41 +109,65 @@ pub(super) const SIDE: usize = 64;
 
 impl Gather {
     /// A gather on tensor cores, with the tiles of most positions, and then of most channels, whose
-    /// halo fits; none if even that of one position does not.
-    pub(super) fn on_tensor_cores(windows: Vec<Window>) -> Option<Self> {
+    /// halo fits, unless they are chosen; none if even that of one position does not.
+    pub(super) fn on_tensor_cores(windows: Vec<Window>, chosen: &GatherTiles) -> Option<Self> {
         let eights = windows[0].output.channels.div_ceil(8);
         let (needed, _) = balanced(eights, WIDTHS[WIDTHS.len() - 1]);
+        let needed = chosen.filters.map_or(needed, |filters| filters / 8);
         let width = *WIDTHS.iter().find(|&&width| width >= needed)?;
         let channels = windows[0].input.channels.div_ceil(8);
         // Small maps make few blocks, which are to be more and shorter.
-        let split = windows.iter().all(|window| window.positions() <= POSITIONS);
-        let positions = if split { POSITIONS } else { WARPS * POSITIONS };
-        let budgets = (0..=positions.ilog2()).rev().map(|log| 1 << log);
-        let cuts = budgets.flat_map(|budget| [MOST_CHUNKS, 4, 2, 1].map(|most| (budget, most)));
-        for (budget, most) in cuts {
+        let small = windows.iter().all(|window| window.positions() <= TOGETHER);
+        let warps = chosen.warps.unwrap_or(if small { Warps::Together } else { Warps::Apart });
+        let most_positions = match warps {
+            Warps::Together => TOGETHER,
+            Warps::Apart => POSITIONS,
+        };
+        let budgets = match chosen.positions {
+            Some(positions) => vec![positions],
+            None => (0..=most_positions.ilog2()).rev().map(|log| 1 << log).collect(),
+        };
+        let mosts = match chosen.channels {
+            Some(channels) => vec![channels / 8],
+            None => vec![MOST_CHUNKS, 4, 2, 1],
+        };
+        let cuts =
+            budgets.iter().flat_map(|&positions| mosts.iter().map(move |&most| (positions, most)));
+        for (positions, most) in cuts {
             let (chunks, blocks) = balanced(channels, most);
             let layout = Layout { block: width * 8, chunks, blocks, order: Order::FiltersFirst };
-            let tiling = |window| Tiling::of(window, budget, chunks);
+            let tiling = |window| Tiling::of(window, positions, chunks);
             let tilings: Vec<_> = windows.iter().map(tiling).collect();
             let ring = STAGES * layout.block * FILTER_ROW;
             let bytes = |(window, tiling): (&Window, &Tiling)| {
                 let table = layout.tiles(window) * 8 * size_of::<u32>();
                 (ring + table + MOST_CHUNKS * PLACE).saturating_add(tiling.halo_bytes())
             };
-            let results = if split {
-                WARPS * POSITIONS * layout.block * size_of::<f32>()
-            } else {
-                WARPS * POSITIONS * (width | 1) * 16
+            let results = match warps {
+                Warps::Together => 4 * TOGETHER * layout.block * size_of::<f32>(),
+                Warps::Apart => POSITIONS * (width | 1) * 16,
             };
             let sums = CHUNK_SUMS + layout.block * size_of::<f32>();
-            let results = results.max(positions * (width | 1) * 16 + sums);
+            let results = results.max(most_positions * (width | 1) * 16 + sums);
             let shared = windows.iter().zip(&tilings).map(bytes).max()?.max(results);
-            if shared <= SHARED {
-                let form = Form::TensorCore { shared, split };
+            if shared <= chosen.shared.unwrap_or(SHARED) {
+                let form = Form::TensorCore { shared, positions, warps };
                 return Some(Gather { windows, tilings, layout, form });
             }
         }
         None
+    }
+
+    /// The tiles on tensor cores.
+    pub(super) fn tiles(&self) -> Option<GatherTiles> {
+        let Form::TensorCore { shared, positions, warps } = self.form else { return None };
+        Some(GatherTiles {
+            filters: Some(self.layout.block),
+            positions: Some(positions),
+            channels: Some(8 * self.layout.chunks),
+            warps: Some(warps),
+            shared: Some(shared),
+        })
     }
 
     /// A gather of f32.
@@ -259,7 +279,7 @@ impl Gather {
             chunks: self.layout.chunks as u32,
             blocks: self.layout.blocks as u32,
             relu: u32::from(relu),
-            split: u32::from(matches!(self.form, Form::TensorCore { split: true, .. })),
+            split: u32::from(matches!(self.form, Form::TensorCore { warps: Warps::Together, .. })),
             phases: [Phase::default(); PHASES],
         };
         let launch = |(index, phases): (usize, &[Phase])| {

@@ -12,6 +12,7 @@ mod gather;
 mod pack;
 mod segments;
 mod tiled;
+mod tiles;
 mod tiling;
 mod wgrad;
 mod window;
@@ -27,6 +28,8 @@ use gather::Gather;
 use pack::{Direction, Group, Packed};
 use wgrad::Wgrad;
 use window::Window;
+
+pub use tiles::{Conv2dTiles, GatherTiles, Warps, WgradTiles};
 
 /// A convolution that is ready to run on a GPU: tables of taps and packed filters.
 pub struct Conv2dPlan {
@@ -83,15 +86,15 @@ struct Slices {
 }
 
 impl Slices {
-    /// Slices of tiles, of which each takes so many blocks of threads.
-    fn of_tiles(tiles: usize, blocks: usize) -> Self {
-        let most = (WGRAD_BLOCKS / blocks).clamp(1, MOST_SLICES);
+    /// Slices of tiles, so many if there are enough tiles.
+    fn of_tiles(tiles: usize, wanted: usize) -> Self {
+        let most = wanted.clamp(1, MOST_SLICES);
         Slices { count: tiles.clamp(1, most), pixels: 0 }
     }
 
     /// Slices of positions, a multiple of `whole` of them.
     fn of_pixels(pixels: usize, blocks: usize, whole: usize) -> Self {
-        let wanted = Self::of_tiles(pixels.div_ceil(PIXELS), blocks).count;
+        let wanted = Self::of_tiles(pixels.div_ceil(PIXELS), WGRAD_BLOCKS / blocks).count;
         let a_slice = pixels.div_ceil(wanted).next_multiple_of(whole).max(1);
         Slices { count: pixels.div_ceil(a_slice).max(1), pixels: a_slice }
     }
@@ -110,7 +113,11 @@ impl Cuda {
         algorithm: Conv2dAlgorithm,
     ) -> Result<Conv2dPlan> {
         window::check(geometry)?;
-        let kernels = match Gemm::of(geometry, dtype, algorithm)? {
+        self.plan(geometry, dtype, Gemm::of(geometry, dtype, algorithm)?)
+    }
+
+    fn plan(&self, geometry: &Conv2d, dtype: DType, gemm: Option<Gemm>) -> Result<Conv2dPlan> {
+        let kernels = match gemm {
             Some(gemm) => {
                 let packed = Packed::new(self, geometry, dtype, &gemm.groups())?;
                 Kernels::Gemm(Box::new(gemm), packed)
@@ -306,17 +313,19 @@ impl Gemm {
                     wgrad: Wgrad::tiled(window),
                 }))
             }
-            DType::BF16 | DType::F16 => Ok(Self::on_tensor_cores(geometry)),
+            DType::BF16 | DType::F16 => {
+                Ok(Self::on_tensor_cores(geometry, &Conv2dTiles::default()))
+            }
             found => Err(Error::DType { op: window::OP, found, expected: "f32, bf16 or f16" }),
         }
     }
 
-    fn on_tensor_cores(geometry: &Conv2d) -> Option<Self> {
+    fn on_tensor_cores(geometry: &Conv2d, tiles: &Conv2dTiles) -> Option<Self> {
         let window = Window::fprop(geometry);
         Some(Gemm {
-            fprop: Gather::on_tensor_cores(vec![window.clone()])?,
-            dgrad: Gather::on_tensor_cores(Window::dgrad(geometry))?,
-            wgrad: Wgrad::on_tensor_cores(window)?,
+            fprop: Gather::on_tensor_cores(vec![window.clone()], &tiles.fprop)?,
+            dgrad: Gather::on_tensor_cores(Window::dgrad(geometry), &tiles.dgrad)?,
+            wgrad: Wgrad::on_tensor_cores(window, &tiles.wgrad)?,
         })
     }
 

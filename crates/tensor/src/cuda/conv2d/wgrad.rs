@@ -4,9 +4,10 @@ use bytemuck::NoUninit;
 
 use super::gather::SIDE;
 use super::segments::Source;
+use super::tiles::{POSITIONS, WgradTiles};
 use super::tiling::{CHUNK_SUMS, SHARED, Tiling, balanced};
 use super::window::{Map, OP, Window};
-use super::{Gradient, Slices, tiled};
+use super::{Gradient, Slices, WGRAD_BLOCKS, tiled};
 use crate::Result;
 use crate::cuda::images::counted;
 use crate::cuda::launch::Grid;
@@ -87,11 +88,12 @@ struct Cut {
     column_groups: usize,
     rows: usize,
     halo_chunks: usize,
+    /// Most positions of a tile.
+    positions: usize,
+    /// Blocks of threads that all slices are to make.
+    blocks: usize,
     shared: usize,
 }
-
-/// Most positions of a tile.
-const POSITIONS: usize = 256;
 
 const WARPS: usize = 4;
 
@@ -103,18 +105,23 @@ const DEPTH: usize = 8;
 
 impl Cut {
     /// The cut of least cost whose halo fits, in tiles as large as fit; smaller ones than it takes
-    /// to keep the warps busy come last.
-    fn of(window: &Window) -> Option<Self> {
-        let mut widths = WIDTHS.map(|width| Self::with(window, POSITIONS, width));
-        widths.sort_by_key(Self::cost);
-        let cuts = |budgets: [usize; 3]| {
-            widths.into_iter().flat_map(move |cut| budgets.map(|budget| (budget, cut.columns)))
+    /// to keep the warps busy come last. What is chosen has no alternatives.
+    fn of(window: &Window, chosen: &WgradTiles) -> Option<Self> {
+        let with = |positions, width| Self::with(window, chosen, positions, width);
+        let mut widths = match chosen.columns {
+            Some(columns) => vec![with(POSITIONS, columns)],
+            None => WIDTHS.map(|width| with(POSITIONS, width)).to_vec(),
         };
-        cuts([POSITIONS, 128, 64])
-            .chain(cuts([32, 16, 8]))
-            .chain(cuts([4, 2, 1]))
-            .map(|(budget, width)| Self::with(window, budget, width))
-            .find(|cut| cut.shared <= SHARED)
+        widths.sort_by_key(Self::cost);
+        let budgets = match chosen.positions {
+            Some(positions) => vec![vec![positions]],
+            None => vec![vec![POSITIONS, 128, 64], vec![32, 16, 8], vec![4, 2, 1]],
+        };
+        let cuts = budgets.iter().flat_map(|budgets| {
+            widths.iter().flat_map(move |cut| budgets.iter().map(|&budget| (budget, cut.columns)))
+        });
+        cuts.map(|(positions, width)| with(positions, width))
+            .find(|cut| cut.shared <= chosen.shared.unwrap_or(SHARED))
     }
 
     /// Clocks of a multiprocessor for 32 positions of all columns and a group of filters: `mma` takes
@@ -125,8 +132,12 @@ impl Cut {
         self.column_groups * products.max(loads)
     }
 
-    fn with(window: &Window, budget: usize, columns: usize) -> Self {
-        let (filters, filter_groups) = balanced(window.output.channels.div_ceil(16), 4);
+    fn with(window: &Window, chosen: &WgradTiles, positions: usize, columns: usize) -> Self {
+        let sixteens = window.output.channels.div_ceil(16);
+        let (filters, filter_groups) = match chosen.filters.map(|filters| filters / 16) {
+            Some(filters) => (filters, sixteens.div_ceil(filters)),
+            None => balanced(sixteens, 4),
+        };
         let filters = filters.max(2);
         let (taps, all) = (window.taps(), window.taps() * window.input.channels.div_ceil(8));
         let group = WARPS * columns;
@@ -137,12 +148,24 @@ impl Cut {
             last / taps - index * group / taps + 1
         };
         let halo_chunks = (0..column_groups).map(chunks_of).max().unwrap_or(1);
-        let tiling = Tiling::of(window, budget, halo_chunks);
+        let tiling = Tiling::of(window, positions, halo_chunks);
         let rows = tiling.positions().next_multiple_of(32);
         let row = size_of::<u32>() + ((2 * filters) | 1) * 16;
         let places = halo_chunks * 2 * size_of::<u32>();
         let shared = (rows * row + CHUNK_SUMS + places).saturating_add(tiling.halo_bytes());
-        Cut { tiling, filters, filter_groups, columns, column_groups, rows, halo_chunks, shared }
+        let blocks = chosen.blocks.unwrap_or(WGRAD_BLOCKS);
+        Cut {
+            tiling,
+            filters,
+            filter_groups,
+            columns,
+            column_groups,
+            rows,
+            halo_chunks,
+            positions,
+            blocks,
+            shared,
+        }
     }
 
     fn kernel(&self) -> &'static Kernel<3, Fused> {
@@ -159,8 +182,20 @@ impl Cut {
 
 impl Wgrad {
     /// On tensor cores; none if not even the halo of one position fits.
-    pub(super) fn on_tensor_cores(window: Window) -> Option<Self> {
-        Some(Wgrad { form: Form::TensorCore(Cut::of(&window)?), window })
+    pub(super) fn on_tensor_cores(window: Window, chosen: &WgradTiles) -> Option<Self> {
+        Some(Wgrad { form: Form::TensorCore(Cut::of(&window, chosen)?), window })
+    }
+
+    /// The tiles on tensor cores.
+    pub(super) fn tiles(&self) -> Option<WgradTiles> {
+        let Form::TensorCore(cut) = self.form else { return None };
+        Some(WgradTiles {
+            filters: Some(16 * cut.filters),
+            columns: Some(cut.columns),
+            positions: Some(cut.positions),
+            blocks: Some(cut.blocks),
+            shared: Some(cut.shared),
+        })
     }
 
     /// Of f32.
@@ -176,7 +211,8 @@ impl Wgrad {
     pub(super) fn slices(&self, images: usize) -> Slices {
         match self.form {
             Form::TensorCore(cut) => {
-                Slices::of_tiles(cut.tiling.tiles(images), cut.filter_groups * cut.column_groups)
+                let of_a_slice = cut.filter_groups * cut.column_groups;
+                Slices::of_tiles(cut.tiling.tiles(images), cut.blocks / of_a_slice)
             }
             Form::Tiled => {
                 let filters = self.window.output.channels.div_ceil(SIDE);

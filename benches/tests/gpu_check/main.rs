@@ -1,17 +1,20 @@
 //! The blocks of `gpu-check` on the emulator, at sizes that are small: that they run, agree and
 //! write what they should, not how fast anything is.
 
+mod profile;
+mod search;
+mod tiles;
+
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nasrl_benches::case::{Shapes, Work};
 use nasrl_benches::gpu_check::{
-    Block, Budget, CeilingSizes, Ceilings, Check, CheckError, ChildSizes, ConcurrencySizes,
-    LaunchSizes, Loops, OperationSizes, Report, Request, Sampling, SearchSizes, Sizes, Verdict,
-    ceilings, concurrency, doctor, exit_status, instructions, launches, operations, parity,
-    run as run_blocks, search, steps,
+    self, Block, Budget, CeilingSizes, Ceilings, Check, CheckError, ChildSizes, ConcurrencySizes,
+    LaunchSizes, Loops, OperationSizes, ProfileSizes, Profiled, Report, Request, Sampling,
+    SearchSizes, Sizes, ceilings, concurrency, doctor, exit_status, instructions, launches,
+    operations, parity, run as run_blocks, steps,
 };
 use nasrl_child::recipe::Precision;
 use nasrl_space::Image;
@@ -20,12 +23,15 @@ use nasrl_tests::emulated;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// One sample of one repeat, of everything.
+/// Of one repeat each.
+const SAMPLING: Sampling = Sampling { samples: 2, sample: Duration::ZERO, warm_up: Duration::ZERO };
+
+/// Two samples of everything.
 fn small() -> Sizes {
     let image = Image { height: 8, width: 8, channels: 3 };
     let children = vec!["1,16,3,16,1,16,1,16".to_owned()];
     Sizes {
-        sampling: Sampling { samples: 2, sample: Duration::ZERO, warm_up: Duration::ZERO },
+        sampling: SAMPLING,
         ceilings: CeilingSizes {
             copies: vec![4_000, 64_000],
             cached: vec![20_000],
@@ -34,6 +40,7 @@ fn small() -> Sizes {
         },
         launches: LaunchSizes { chains: vec![2, 5], forks: vec![3] },
         operations: OperationSizes { shapes: Shapes::Small, dtypes: vec![DType::F32, DType::BF16] },
+        tiles: tiles::small(),
         steps: ChildSizes {
             children: children.clone(),
             image,
@@ -48,6 +55,13 @@ fn small() -> Sizes {
             precision: Precision::Bf16,
             jobs: vec![1, 2],
             steps: 1,
+        },
+        profile: ProfileSizes {
+            profiler: "a profiler that is nowhere".into(),
+            kernels: vec![Profiled {
+                case: "conv2d fprop 3 of 3x3 16-24 on 16x16 bf16".to_owned(),
+                kernel: "regex:^conv2d_gather_".to_owned(),
+            }],
         },
         search: SearchSizes { data: "embedded".to_owned(), trials: 2, epochs: 1, jobs: 2 },
     }
@@ -146,14 +160,15 @@ fn ceilings_are_those_of_the_lines() {
 fn launches_are_chains_graphs_and_forks() {
     let Some((_, lines)) = run(Block::Launches, |check| launches(check).unwrap()) else { return };
     let found: Vec<_> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
-    assert_eq!(found, ["stream", "graph", "stream", "graph", "fork"]);
-    for (line, kernels) in lines.iter().zip([2.0, 2.0, 5.0, 5.0]) {
+    let [chain, fork] = [["stream", "graph", "dependent_graph"].as_slice(), &["fork"]];
+    assert_eq!(found, [chain, chain, fork].concat());
+    for (line, kernels) in lines.iter().zip([2.0, 2.0, 2.0, 5.0, 5.0, 5.0]) {
         assert_eq!(number(line, "kernels"), kernels);
         let each = number(&line["timing"], "median_us") / kernels;
         assert!((number(line, "us_per_kernel") / each - 1.0).abs() < 1e-9, "{line}");
     }
-    assert_eq!(number(&lines[4], "forks"), 3.0);
-    assert!(number(&lines[4]["timing"], "median_us") > 0.0);
+    assert_eq!(number(&lines[6], "forks"), 3.0);
+    assert!(number(&lines[6]["timing"], "median_us") > 0.0);
 }
 
 #[test]
@@ -210,68 +225,6 @@ fn children_side_by_side_end_with_the_same_bits() {
 }
 
 #[test]
-fn a_search_tries_its_children() {
-    let data = TempDir::new().unwrap();
-    write_images(data.path(), "train", 20);
-    write_images(data.path(), "t10k", 4);
-    let Some((failures, lines)) = run(Block::Search, |check| {
-        let mut sizes = check.sizes.clone();
-        sizes.search.data = data.path().to_str().unwrap().to_owned();
-        search(&mut Check { sizes: &sizes, report: check.report, ..*check }).unwrap()
-    }) else {
-        return;
-    };
-    assert_eq!(failures, 0, "{lines:#?}");
-    assert_eq!((lines.len(), number(&lines[0], "trials")), (1, 2.0));
-    assert!((0.0..=1.0).contains(&number(&lines[0], "best_reward")), "{lines:?}");
-}
-
-/// Results are committed: no file of a run says where the machine has its images, or anything else.
-#[test]
-fn results_name_no_folder_of_the_machine() {
-    let Some(cuda) = emulated().pop() else { return };
-    let (data, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let images = data.path().join("some-images");
-    fs::create_dir(&images).unwrap();
-    write_images(&images, "train", 20);
-    write_images(&images, "t10k", 4);
-    let request = Request { data: Some(images), ..request(&[Block::Search]) };
-    let mut report = Report::new(folder.path(), io::sink());
-    assert_eq!(run_blocks(&request, Ok(cuda), &mut report).unwrap(), Verdict::Good);
-    let names = [data.path(), folder.path()].map(|path| path.to_str().unwrap().to_owned());
-    let files = files(folder.path());
-    assert!(files.len() > 3, "{files:?}");
-    for file in &files {
-        let bytes = fs::read(file).unwrap();
-        for name in &names {
-            let found = bytes.windows(name.len()).any(|window| window == name.as_bytes());
-            let text = String::from_utf8_lossy(&bytes);
-            assert!(!found, "{name} is in {}: {text}", file.display());
-        }
-    }
-    let config = fs::read_to_string(folder.path().join("search/config.toml")).unwrap();
-    assert!(config.contains("some-images"), "{config}");
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-/// Grey images of 8x8 and labels of two classes, as IDX files.
-fn write_images(folder: &Path, part: &str, count: u32) {
-    let side = 8_u32;
-    let header =
-        |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
-    let mut images = header(&[0x0803, count, side, side]);
-    images.extend((0..count * side * side).map(|pixel| (pixel * 37 % 251) as u8));
-    let mut labels = header(&[0x0801, count]);
-    labels.extend((0..count).map(|image| (image % 2) as u8));
-    fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
-    fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
-}
-
-#[test]
 fn what_fails_is_a_line_and_counts() {
     let Some((failures, lines)) = run(Block::Steps, |check| {
         let mut sizes = check.sizes.clone();
@@ -312,7 +265,9 @@ fn the_status_tells_what_came_of_it() {
     let problem = lines(&folder, Block::Search).pop().unwrap();
     assert!(problem["problem"].as_str().unwrap().starts_with("the search: "), "{problem}");
     assert_eq!(number(&lines(&folder, Block::Steps).pop().unwrap(), "failures"), 2.0);
-    assert_eq!(lines(&folder, Block::Launches).len(), 6);
+    assert_eq!(lines(&folder, Block::Launches).len(), 8);
+    let summary = fs::read_to_string(folder.path().join("summary.md")).unwrap();
+    assert!(summary.contains("| steps |") && summary.contains("## Launches"), "{summary}");
 
     let none = || Err(Cuda::new(usize::MAX).unwrap_err());
     assert_eq!(status(&request(&[Block::Launches]), none()), 2);
@@ -336,8 +291,9 @@ fn nothing_is_begun_when_the_time_is_over() {
     let mut check = Check { cuda: &cuda, ordinal: 0, sizes: &sizes, report: &mut report, budget };
     let verdicts = parity(&mut check).unwrap();
     assert!(verdicts.skipped > 100 && verdicts.agree == 0);
-    assert_eq!(steps(&mut check).unwrap(), 0);
-    assert_eq!(search(&mut check).unwrap(), 0);
+    assert_eq!((steps(&mut check).unwrap(), gpu_check::tiles(&mut check).unwrap()), (0, 0));
+    gpu_check::profile(&mut check).unwrap();
+    assert_eq!(gpu_check::search(&mut check).unwrap(), 0);
     launches(&mut check).unwrap();
     assert_eq!(ceilings(&mut check).unwrap(), Ceilings::default());
     assert_eq!(lines(&folder, Block::Parity).len(), 1);
