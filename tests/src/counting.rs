@@ -3,12 +3,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator, counting the bytes in use; a test that is a process of its own makes it
-/// the global one.
+/// The system's allocator, counting the bytes in use and how often it was asked; a test that is a
+/// process of its own makes it the global one.
 pub struct Counting;
 
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 
 impl Counting {
     /// The bytes in use.
@@ -25,9 +26,15 @@ impl Counting {
     pub fn forget_peak(&self) {
         PEAK.store(self.current(), Ordering::Relaxed);
     }
+
+    /// How often memory was asked for, more of it for what was there included.
+    pub fn requests(&self) -> usize {
+        REQUESTS.load(Ordering::Relaxed)
+    }
 }
 
 fn grow(bytes: usize) {
+    REQUESTS.fetch_add(1, Ordering::Relaxed);
     let current = CURRENT.fetch_add(bytes, Ordering::Relaxed) + bytes;
     PEAK.fetch_max(current, Ordering::Relaxed);
 }

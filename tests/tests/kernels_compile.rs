@@ -3,11 +3,12 @@
 //! With `NASRL_KERNEL_TABLE=<file>` the figures of all kernels are written there, which is how
 //! `kernels/registers.md` is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::{env, fs};
+use std::path::Path;
+use std::{env, fs, thread};
 
-use nasrl_kernels::SOURCES;
+use nasrl_kernels::{HEADERS, SOURCES, Source};
 use nasrl_tensor::Error;
 use nasrl_tensor::cuda::compile;
 
@@ -26,23 +27,42 @@ struct Figures {
 }
 
 #[test]
+fn every_file_is_a_source_or_a_header() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("kernels");
+    let files = |folder: &Path, end: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(end)).collect()
+    };
+    let listed = |sources: &[Source<'_>]| -> BTreeSet<String> {
+        sources.iter().map(|source| source.name.to_owned()).collect()
+    };
+    assert_eq!(files(&folder, ".cu"), listed(SOURCES));
+    assert_eq!(files(&folder.join("common"), ".cuh"), listed(HEADERS));
+}
+
+#[test]
 #[expect(clippy::print_stderr, reason = "whoever reads the tests' output should know")]
 fn every_source_compiles_alone_and_no_kernel_spills() {
+    let logs = thread::scope(|scope| {
+        let threads = ARCHITECTURES.map(|architecture| scope.spawn(move || logs(architecture)));
+        threads.map(|thread| thread.join().unwrap())
+    });
     let mut table = BTreeMap::new();
-    for source in SOURCES {
-        for (column, architecture) in ARCHITECTURES.into_iter().enumerate() {
-            let compiled = match compile(source.name, source.text, architecture) {
-                Ok(compiled) => compiled,
-                Err(error @ Error::NoNvrtc { .. }) => {
-                    let required = env::var(REQUIRED).is_ok_and(|value| value == "1");
-                    assert!(!required, "{REQUIRED} is 1: {error}");
-                    return eprintln!("skipped: {error}");
-                }
-                Err(error) => panic!("{error}"),
-            };
-            let kernels = figures(&compiled.log);
-            assert!(!kernels.is_empty(), "{}: {}", source.name, compiled.log);
+    for (column, logs) in logs.into_iter().enumerate() {
+        let logs = match logs {
+            Ok(logs) => logs,
+            Err(error @ Error::NoNvrtc { .. }) => {
+                let required = env::var(REQUIRED).is_ok_and(|value| value == "1");
+                assert!(!required, "{REQUIRED} is 1: {error}");
+                return eprintln!("skipped: {error}");
+            }
+            Err(error) => panic!("{error}"),
+        };
+        for (source, log) in SOURCES.iter().zip(logs) {
+            let kernels = figures(&log);
+            assert!(!kernels.is_empty(), "{}: {log}", source.name);
             for (kernel, figures) in kernels {
+                let architecture = ARCHITECTURES[column];
                 let what = format!("{kernel} of {} for {architecture}: {figures:?}", source.name);
                 assert!(figures.spilled == 0, "{what}");
                 let row: &mut [Figures; 2] =
@@ -57,6 +77,12 @@ fn every_source_compiles_alone_and_no_kernel_spills() {
     if let Ok(file) = env::var("NASRL_KERNEL_TABLE") {
         fs::write(file, written(&table)).unwrap();
     }
+}
+
+/// What the compiler says of each of the sources.
+fn logs(architecture: &str) -> Result<Vec<String>, Error> {
+    let compiled = SOURCES.iter().map(|source| compile(source.name, source.text, architecture));
+    compiled.map(|compiled| compiled.map(|compiled| compiled.log)).collect()
 }
 
 /// The figures in a log of `ptxas -v`, whose lines on a kernel begin with its name.

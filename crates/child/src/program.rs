@@ -13,6 +13,7 @@ mod exchange;
 mod fold;
 mod fold_head;
 mod ir;
+mod lists;
 mod lower;
 mod parameters;
 mod pass;
@@ -37,6 +38,7 @@ use crate::schedule::Schedule;
 use crate::team::Team;
 use blueprint::Blueprint;
 use ir::{LeftBy, Mode};
+use lists::Operands;
 use parameters::Place;
 use plan::Plan;
 use resident::{Source, Tables};
@@ -58,6 +60,8 @@ pub struct Program<B: Backend> {
     team: Team,
     /// How many images the gradients are of.
     images: usize,
+    /// Whether every thread has run a block.
+    rehearsed: bool,
     /// What passes over images that the device holds go by.
     tables: Option<Tables<B>>,
     /// The splits that it holds and was trained or measured on.
@@ -151,10 +155,13 @@ impl<B: Backend> Program<B> {
             streams: Streams::new(graph, options.seed, options.trial),
             input: options.input,
             steps: 0,
+            statistics: Vec::new(),
         };
         let team = Team::new(schedule.threads)?;
         let block = (schedule.block, graph.input_shape().elements());
-        let workers = (0..schedule.threads).map(|_| Worker::new(backend, slots, block));
+        let share = if schedule.threads == 1 { gradients.len() } else { 1 };
+        let workers = (0..schedule.threads)
+            .map(|_| Worker::new(backend, slots, block, Operands::new(share, blueprint.groups)));
         let groups = (0..blueprint.groups)
             .map(|_| Group::new(backend, &gradients, (slots, blueprint.blocks)));
         Ok(Program {
@@ -170,6 +177,7 @@ impl<B: Backend> Program<B> {
             state,
             team,
             images: 0,
+            rehearsed: false,
             tables: None,
             sources: Vec::new(),
         })

@@ -111,11 +111,34 @@ impl Team {
         failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
+    /// Calls `body(worker)` in one thread after another, with the worker that is its own.
+    ///
+    /// # Errors
+    /// That of a thread that had one.
+    ///
+    /// # Panics
+    /// As [`Team::for_each`].
+    pub(crate) fn in_turn<W: Send, E: Send>(
+        &mut self,
+        workers: &mut [W],
+        body: impl FnMut(&mut W) -> Result<(), E> + Send,
+    ) -> Result<(), E> {
+        assert_eq!(workers.len(), self.threads(), "every thread has a worker");
+        let turn = Mutex::new((workers, body, Ok(())));
+        self.broadcast(&|thread| {
+            let (workers, body, outcome) = &mut *lock(&turn);
+            if outcome.is_ok() {
+                *outcome = body(&mut workers[thread]);
+            }
+        });
+        turn.into_inner().unwrap_or_else(PoisonError::into_inner).2
+    }
+
     /// Calls `body(thread)` once in every thread and returns when all calls have returned.
     ///
     /// # Panics
     /// As [`Team::for_each`].
-    pub(crate) fn broadcast(&mut self, body: &(dyn Fn(usize) + Sync)) {
+    fn broadcast(&mut self, body: &(dyn Fn(usize) + Sync)) {
         if self.helpers.is_empty() {
             return body(0);
         }
@@ -195,7 +218,7 @@ fn wait_until(condition: impl Fn() -> bool) {
     }
 }
 
-/// A poisoned lock is no concern: nothing that is held under one can panic half-way.
+/// A poisoned lock is no concern: what panics under one is a body, whose panic is passed on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,36 +36,36 @@ EMU_OWN_INLINE float __emu_h2f(unsigned short u) {
         operator float() const { return to_float(__x); }                    \
     };                                                                      \
     struct __align__(4) T2 { T x, y; };                                     \
-    EMU_FN T operator+(T a, T b) { return T((float)a + (float)b); }         \
-    EMU_FN T operator-(T a, T b) { return T((float)a - (float)b); }         \
-    EMU_FN T operator*(T a, T b) { return T((float)a * (float)b); }         \
-    EMU_FN T operator/(T a, T b) { return T((float)a / (float)b); }         \
+    EMU_STRUCT_FN T operator+(T a, T b) { return T((float)a + (float)b); }  \
+    EMU_STRUCT_FN T operator-(T a, T b) { return T((float)a - (float)b); }  \
+    EMU_STRUCT_FN T operator*(T a, T b) { return T((float)a * (float)b); }  \
+    EMU_STRUCT_FN T operator/(T a, T b) { return T((float)a / (float)b); }  \
     EMU_FN T& operator+=(T& a, T b) { return a = a + b; }                   \
     EMU_FN T& operator*=(T& a, T b) { return a = a * b; }                   \
-    EMU_FN T __habs(T a) { a.__x &= 0x7fff; return a; }
+    EMU_STRUCT_FN T __habs(T a) { a.__x &= 0x7fff; return a; }
 EMU_HALF(__nv_bfloat16, __nv_bfloat162, __emu_f2bf, __emu_bf2f)
 EMU_HALF(__half, __half2, __emu_f2h, __emu_h2f)
 typedef __half half;
 typedef __half2 half2;
 
 EMU_FN float __bfloat162float(__nv_bfloat16 a) { return a; }
-EMU_FN __nv_bfloat16 __float2bfloat16(float a) { return a; }
-EMU_FN __nv_bfloat16 __float2bfloat16_rn(float a) { return a; }
-EMU_FN __nv_bfloat162 __floats2bfloat162_rn(float a, float b) { return {a, b}; }
-EMU_FN float2 __bfloat1622float2(__nv_bfloat162 a) { return {a.x, a.y}; }
+EMU_STRUCT_FN __nv_bfloat16 __float2bfloat16(float a) { return a; }
+EMU_STRUCT_FN __nv_bfloat16 __float2bfloat16_rn(float a) { return a; }
+EMU_STRUCT_FN __nv_bfloat162 __floats2bfloat162_rn(float a, float b) { return {a, b}; }
+EMU_STRUCT_FN float2 __bfloat1622float2(__nv_bfloat162 a) { return {a.x, a.y}; }
 EMU_FN unsigned short __bfloat16_as_ushort(__nv_bfloat16 b) { return b.__x; }
-EMU_FN __nv_bfloat16 __ushort_as_bfloat16(unsigned short u) {
+EMU_STRUCT_FN __nv_bfloat16 __ushort_as_bfloat16(unsigned short u) {
     __nv_bfloat16 b;
     b.__x = u;
     return b;
 }
 EMU_FN float __half2float(__half a) { return a; }
-EMU_FN __half __float2half(float a) { return a; }
-EMU_FN __half __float2half_rn(float a) { return a; }
-EMU_FN __half2 __floats2half2_rn(float a, float b) { return {a, b}; }
-EMU_FN float2 __half22float2(__half2 a) { return {a.x, a.y}; }
+EMU_STRUCT_FN __half __float2half(float a) { return a; }
+EMU_STRUCT_FN __half __float2half_rn(float a) { return a; }
+EMU_STRUCT_FN __half2 __floats2half2_rn(float a, float b) { return {a, b}; }
+EMU_STRUCT_FN float2 __half22float2(__half2 a) { return {a.x, a.y}; }
 EMU_FN unsigned short __half_as_ushort(__half b) { return b.__x; }
-EMU_FN __half __ushort_as_half(unsigned short u) {
+EMU_STRUCT_FN __half __ushort_as_half(unsigned short u) {
     __half b;
     b.__x = u;
     return b;

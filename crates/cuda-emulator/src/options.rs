@@ -23,12 +23,14 @@ pub struct Options {
     /// How long a block may spin without progress before the launch fails.
     pub spin_limit: Duration,
     /// Checks every access of a kernel: bounds, freed memory, unwritten shared memory, races
-    /// within a block. Slower by a factor of two to eight; one worker.
+    /// within a block. Slower by a factor of two to eight; one worker. Structs that a call which is
+    /// not inlined returns straight into memory, or takes from there by value, are not seen.
     pub checked: bool,
     /// Fills [`crate::Counters`] for every launch.
     pub count: bool,
     /// Counts executions of source lines, for [`crate::Emulator::coverage`]. Slower: kernels are
-    /// compiled without optimization; reports name fewer lines.
+    /// compiled without optimization; reports name fewer lines. Lines that only call a
+    /// `__forceinline__` function are not among them if accesses are checked or counted too.
     pub coverage: bool,
     /// The order in which the blocks of a grid begin, and runnable threads of a block go on.
     pub thread_order: Order,

@@ -1,6 +1,6 @@
 //! A batch on its way through a program: its stages, its gradients, and the step of the optimizer.
 
-use nasrl_tensor::ops::{GradientPieces, OptimizedTensor, StepSizes};
+use nasrl_tensor::ops::{GradientPieces, StepSizes};
 use nasrl_tensor::{Backend, Result};
 
 use super::ir::Mode;
@@ -12,6 +12,9 @@ use crate::schedule::{Block, Schedule};
 impl<B: Backend> Program<B> {
     /// Runs all stages for a batch.
     pub(super) fn run(&mut self, mode: Mode, feed: &Feed<'_, B>) -> Result<()> {
+        if mode == Mode::Training && !self.rehearsed {
+            self.rehearse(feed)?;
+        }
         let plan = match mode {
             Mode::Training => &self.training,
             Mode::Inference => &self.inference,
@@ -36,7 +39,7 @@ impl<B: Backend> Program<B> {
                     let sized = move |block: Block| (group.block(block.index, slot), block.len());
                     schedule.blocks(images, number).map(sized)
                 });
-                self.state.reduce(on, reduction, &blocks.collect::<Vec<_>>())?;
+                self.state.reduce(on, reduction, blocks)?;
             }
         }
         if mode == Mode::Training {
@@ -45,33 +48,42 @@ impl<B: Backend> Program<B> {
         Ok(())
     }
 
+    /// Has every thread take a block through all stages, so that it keeps what its part of a step
+    /// takes: one that comes late would otherwise ask for it much later. What that computes, the
+    /// step computes anew.
+    fn rehearse(&mut self, feed: &Feed<'_, B>) -> Result<()> {
+        let (on, plan, state, schedule) =
+            (&self.backend, &self.training, &self.state, self.schedule);
+        let (group, single) = (&mut self.groups[0], schedule.has_single_blocks());
+        // A thread that is alone does so in its first step.
+        if schedule.threads > 1 {
+            self.team.in_turn(&mut self.workers, |worker| {
+                schedule.blocks(feed.images(), 0).take(1).try_for_each(|block| {
+                    let group = &mut *group;
+                    let mut run =
+                        Run { backend: on, plan, state, feed, worker, group, block, single };
+                    plan.stages.iter().try_for_each(|stage| run.steps(stage.steps.clone()))
+                })
+            })?;
+        }
+        self.rehearsed = true;
+        Ok(())
+    }
+
     /// Takes a step of the optimizer against the gradients.
     pub(super) fn descend(&mut self, sizes: StepSizes<'_, B>) -> Result<()> {
         let State { parameters, norms, .. } = &mut self.state;
         let (step, schedule, images) = (self.recipe.step(sizes), self.schedule, self.images);
-        let (backend, groups) = (&self.backend, &self.groups);
+        let (on, groups) = (&self.backend, &self.groups);
         let gradients = Gradients { groups, norms, schedule, images };
-        // A thread that is alone has all parameters, so that a device can change them at once.
-        let share = if schedule.threads == 1 { parameters.len().max(1) } else { 1 };
-        let mut shares: Vec<_> = parameters.chunks_mut(share).collect();
-        self.team.for_each(&mut self.workers, &mut shares, |_, index, parameters| {
-            let numbered = (index * share..).zip(&**parameters);
-            let pieces: Vec<_> =
-                numbered.map(|(index, parameter)| gradients.of(index, parameter)).collect();
-            let operands = parameters.iter_mut().zip(&pieces);
-            let mut tensors: Vec<_> = operands
-                .map(|(Trained { len, values, moments, .. }, gradients)| OptimizedTensor {
-                    len: *len,
-                    parameters: values,
-                    gradients,
-                    state: moments,
-                })
-                .collect();
-            backend.optimizer_steps(&step, &mut tensors)?;
-            let plans = parameters.iter_mut();
-            let plans = plans.filter_map(|trained| Some((trained.plan.as_mut()?, &trained.values)));
-            backend.conv2d_load_all(&mut plans.collect::<Vec<_>>())
-        })
+        match &mut self.workers[..] {
+            // A thread that is alone has all parameters, so that a device can change them at once.
+            [worker] => worker.operands.descend(on, &step, &gradients, (0, parameters)),
+            workers => self.team.for_each(workers, parameters, |worker, index, parameter| {
+                let parameters = (index, std::slice::from_mut(parameter));
+                worker.operands.descend(on, &step, &gradients, parameters)
+            }),
+        }
     }
 
     /// The loss and the correct answers of a batch of so many images.
@@ -110,14 +122,14 @@ impl<'a, B: Backend> Gradients<'a, B> {
         &self,
         buffer: usize,
         parameter: &Trained<B>,
-    ) -> Vec<GradientPieces<'a, B::Buffer>> {
+    ) -> impl Iterator<Item = GradientPieces<'a, B::Buffer>> {
         let used = self.images.div_ceil(self.schedule.group);
-        let groups = self.groups[..used].iter().enumerate().filter_map(|(number, group)| {
+        let groups = self.groups[..used].iter().enumerate().filter_map(move |(number, group)| {
             let images = self.schedule.blocks(self.images, number).next()?.len();
             let count = parameter.pieces_of(images);
             Some(GradientPieces { buffer: group.gradients[buffer].as_ref()?, count })
         });
         let norm = parameter.norm.map(|norm| &self.norms[norm.0].gradients);
-        groups.chain(norm.map(|buffer| GradientPieces { buffer, count: 1 })).collect()
+        groups.chain(norm.map(|buffer| GradientPieces { buffer, count: 1 }))
     }
 }

@@ -25,19 +25,7 @@ impl<B: Backend> Program<B> {
         for (norm, values) in norms.iter_mut().zip(&running) {
             self.backend.write(values, &mut norm.running)?;
         }
-        drop([trained, running]);
-        self.prepare_threads();
         Ok(())
-    }
-
-    /// Has every thread keep what its part of a step takes, which one that comes late would
-    /// otherwise ask for much later.
-    fn prepare_threads(&mut self) {
-        let Program { backend, state, team, .. } = self;
-        team.broadcast(&|_| {
-            let plans = state.parameters.iter().filter_map(|parameter| parameter.plan.as_ref());
-            plans.for_each(|plan| backend.conv2d_reserve(plan));
-        });
     }
 
     /// The weights as they are now.

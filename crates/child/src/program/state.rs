@@ -1,11 +1,14 @@
 //! The buffers of a program: what it learns, what its threads keep, what a group of images adds up.
 
+use std::mem;
+
 use nasrl_space::{Graph, Node};
 use nasrl_tensor::ops::{self, Augment, Draw};
 use nasrl_tensor::random::Key;
 use nasrl_tensor::{Backend, DType, Result};
 
 use super::ir::{LeftBy, Mode, Reduction, Statistic};
+use super::lists::{Operands, Statistics, emptied};
 use super::parameters::{self, NormId, Parameter, ParameterId};
 use super::plan::{Pool, Slots};
 use crate::recipe;
@@ -29,6 +32,7 @@ pub(super) struct State<B: Backend> {
     pub(super) input: Augment,
     /// How many steps were taken.
     pub(super) steps: u64,
+    pub(super) statistics: Statistics<B>,
 }
 
 /// The keys of the random numbers that training draws.
@@ -69,6 +73,7 @@ pub(super) struct Worker<B: Backend> {
     /// Images and labels on their way from the dataset.
     pub(super) bytes: Vec<u8>,
     pub(super) labels: Vec<u32>,
+    pub(super) operands: Operands<B>,
 }
 
 /// A number of consecutive images of a batch, whose gradients are added up in order.
@@ -87,7 +92,7 @@ impl<B: Backend> State<B> {
         &mut self,
         on: &B,
         reduction: &Reduction,
-        blocks: &[(&'a B::Buffer, usize)],
+        blocks: impl Iterator<Item = (&'a B::Buffer, usize)>,
     ) -> Result<()> {
         let norm = &mut self.norms[reduction.norm.0];
         let of_convolution = |filters: ParameterId, images| {
@@ -98,18 +103,21 @@ impl<B: Backend> State<B> {
                 Statistic::Coefficients => parts.sums,
             })
         };
-        let parts = |&(buffer, images): &(&'a B::Buffer, usize)| {
+        let mut images_of_batch = 0;
+        let mut parts = emptied(mem::take(&mut self.statistics));
+        parts.extend(blocks.map(|(buffer, images)| {
+            images_of_batch += images;
             let count = match reduction.parts_of {
                 Some(LeftBy::Convolution(filters)) => of_convolution(filters, images),
                 Some(LeftBy::Head(head)) => on.classifier_pieces(&head.of(images)),
                 None => 1,
             };
             ops::Parts { count, buffer }
-        };
-        let parts: Vec<ops::Parts<'_, B>> = blocks.iter().map(parts).collect();
-        let images = blocks.iter().map(|(_, images)| images).sum();
+        }));
         let parameters = &self.parameters[norm.parameters.0].values;
-        norm.combine(on, reduction.statistic, (&parts, images), parameters)
+        norm.combine(on, reduction.statistic, (&parts, images_of_batch), parameters)?;
+        self.statistics = emptied(parts);
+        Ok(())
     }
 
     /// Normalises by the running statistics from now on.
@@ -249,11 +257,17 @@ impl<B: Backend> Norm<B> {
 
 impl<B: Backend> Worker<B> {
     /// For blocks of so many images of so many bytes.
-    pub(super) fn new(on: &B, slots: &Slots, (images, image): (usize, usize)) -> Result<Self> {
+    pub(super) fn new(
+        on: &B,
+        slots: &Slots,
+        (images, image): (usize, usize),
+        operands: Operands<B>,
+    ) -> Result<Self> {
         Ok(Worker {
             buffers: buffers(on, &slots.thread)?,
             bytes: Vec::with_capacity(images * image),
             labels: Vec::with_capacity(images),
+            operands,
         })
     }
 

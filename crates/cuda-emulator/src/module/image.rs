@@ -49,8 +49,9 @@ impl Image {
         }
         let mut source =
             format!("enum {{ __emu_instrumented = {} }};\n{}", u8::from(instrumented), self.source);
-        if options.coverage {
-            // A line that only calls a function would have no code of its own.
+        if options.coverage && !instrumented {
+            // A line that only calls a function would have no code of its own. Accesses are known
+            // only without calls: what one returns straight into memory, nothing reports.
             source = source.replace("__attribute__((always_inline))", "");
         }
         let all_flags = flags.join(" ");

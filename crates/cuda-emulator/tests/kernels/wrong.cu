@@ -173,3 +173,17 @@ extern "C" __global__ void all_in_order(float* y) {
     __syncthreads();
     y[threadIdx.x] = v;
 }
+// Structs that functions return straight into shared memory, as a call if they are not inlined.
+struct Pair {
+    float first, second;
+};
+__device__ __forceinline__ Pair pair_of(float x) { return {x, 2 * x}; }
+extern "C" __global__ void stores_structs(float* y) {
+    __shared__ Pair pairs[N];
+    __shared__ float4 vectors[N];
+    pairs[threadIdx.x] = pair_of(threadIdx.x); // LINE stores_structs
+    vectors[threadIdx.x] = make_float4(1, 2, 3, threadIdx.x);
+    __syncthreads();
+    float4 v = vectors[threadIdx.x ^ 33];
+    y[threadIdx.x] = pairs[threadIdx.x ^ 64].second + v.w;
+}

@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use super::scratch::{Slot, with_values};
 use super::simd::{Arithmetic, Engine, Task};
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{
@@ -19,14 +20,21 @@ impl AugmentBackend for Cpu {
         let later = u64::from(clock.map_or(0, |clock| clock.slice::<u32>()[0]));
         let draw = augment.draw.map(|draw| Draw { step: draw.step.wrapping_add(later), ..draw });
         let augment = &Augment { draw, ..*augment };
-        let size = batch.height * batch.width * batch.channels;
+        let pitch = batch.width * batch.channels;
+        let size = batch.height * pitch;
+        let blended = match augment.crop {
+            Crop::Upsample { .. } => pitch,
+            Crop::None | Crop::Pad { .. } => 0,
+        };
         let (images, indices) = (images.slice::<u8>(), &indices.slice::<u32>()[..batch.count]);
         let engine = Engine::new(self.isa, DType::F32);
         with_float!("augment", y, T => {
             let y = &mut y.slice_mut::<T>()[..batch.count * size];
             self.chunks(y, size, |first, y| {
                 let indices = &indices[first..][..y.len() / size];
-                engine.run(Images { batch, augment, images, first, indices, y });
+                with_values(Slot::Image, blended, |blended| {
+                    engine.run(Images { batch, augment, images, first, indices, blended, y });
+                });
             });
         });
         Ok(())
@@ -41,6 +49,8 @@ struct Images<'a, T> {
     /// The place of the first of them in the batch.
     first: usize,
     indices: &'a [u32],
+    /// Room for a row between two of an image that is enlarged.
+    blended: &'a mut [f32],
     y: &'a mut [T],
 }
 
@@ -49,10 +59,6 @@ impl<T: Float> Task for Images<'_, T> {
     fn run<M: Arithmetic>(self) {
         let ImageBatch { height, width, channels, .. } = self.batch;
         let (pitch, size) = (width * channels, height * width * channels);
-        let mut blended = match self.augment.crop {
-            Crop::Upsample { .. } => vec![0.0; pitch],
-            Crop::None | Crop::Pad { .. } => Vec::new(),
-        };
         let images = self.indices.iter().zip(self.y.chunks_exact_mut(size));
         for (place, (&index, y)) in (self.first..).zip(images) {
             let place = match self.batch.source {
@@ -68,7 +74,7 @@ impl<T: Float> Task for Images<'_, T> {
                     Crop::None => image.affine.apply(&x[i * pitch..][..pitch], y),
                     Crop::Pad { by } => image.padded_row(by, [row + i, column], y),
                     Crop::Upsample { by } => {
-                        image.enlarged_row(by, [row + i, column], &mut blended, y);
+                        image.enlarged_row(by, [row + i, column], self.blended, y);
                     }
                 }
                 if mirrored {

@@ -1,4 +1,5 @@
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::columns::{self, Elementwise, NO_OUTPUT, Pass, Total};
 use super::curve::{Curve, with_curve};
@@ -9,20 +10,23 @@ use crate::{Float, Result};
 
 impl BatchNormBackend for Cpu {
     fn batch_norm_moments(&self, rows: Rows, x: &Buffer, moments: &mut Buffer) -> Result<()> {
-        let channels = rows.channels;
-        let blocks = with_float!("batch_norm_moments", x, T => {
+        let Rows { count, channels } = rows;
+        let block = columns::block(channels);
+        let all = rows_mut(moments, channels);
+        with_float!("batch_norm_moments", x, T => {
             let x = x.slice::<T>();
-            self.map_blocks(rows.count, columns::block(channels), |block| {
-                self.block_moments(channels, &x[block.start * channels..block.end * channels])
-            })
+            let of_block = |block: Range<usize>, moments: &mut [f32]| {
+                self.block_moments(channels, &x[block.start * channels..block.end * channels], moments);
+            };
+            self.each_block(count, block, 3 * channels, of_block, |blocks| {
+                let [counts, means, squares] = all;
+                counts.fill(count as f32);
+                Combined::each(channels, blocks.chunks_exact(3 * channels), |c, combined| {
+                    means[c] = combined.mean as f32;
+                    squares[c] = combined.squares as f32;
+                });
+            });
         });
-        let combined = Combined::of(channels, blocks.iter().map(|moments| &moments[..]));
-        let [counts, means, squares] = rows_mut(moments, channels);
-        counts.fill(rows.count as f32);
-        for c in 0..channels {
-            means[c] = combined.means[c] as f32;
-            squares[c] = combined.squares[c] as f32;
-        }
         Ok(())
     }
 
@@ -36,19 +40,18 @@ impl BatchNormBackend for Cpu {
     ) -> Result<()> {
         let channels = norm.channels;
         let parts = blocks.iter().flat_map(|block| parts(block, 3 * channels));
-        let combined = Combined::of(channels, parts);
         let [running_means, running_variances] = rows_mut(running, channels);
         let mut write = Normalizer::new(norm, parameters, normalizer);
         let average = |running: &mut f32, batch: f64| {
             let momentum = f64::from(norm.momentum);
             *running = (momentum * f64::from(*running) + (1.0 - momentum) * batch) as f32;
         };
-        for c in 0..channels {
-            let (mean, variance) = (combined.means[c], combined.squares[c] / combined.rows[c]);
+        Combined::each(channels, parts, |c, Combined { rows, mean, squares }| {
+            let variance = squares / rows;
             average(&mut running_means[c], mean);
             average(&mut running_variances[c], variance);
             write.channel(c, mean, variance);
-        }
+        });
         Ok(())
     }
 
@@ -170,9 +173,9 @@ impl Cpu {
     /// Mean and sum of squared deviations of each channel, in two passes over a block that stays
     /// in the cache: no difference of large sums. What the first mean is off by, the second pass
     /// finds and takes off both (Chan, Golub and LeVeque 1983, the corrected two-pass algorithm).
-    fn block_moments<T: Float>(&self, channels: usize, x: &[T]) -> Vec<f32> {
+    /// `moments` are zeros.
+    fn block_moments<T: Float>(&self, channels: usize, x: &[T], moments: &mut [f32]) {
         let rows = (x.len() / channels) as f32;
-        let mut moments = vec![0.0; 3 * channels];
         let (errors, rest) = moments.split_at_mut(channels);
         let (means, squares) = rest.split_at_mut(channels);
         let pass =
@@ -187,37 +190,50 @@ impl Cpu {
             *squares -= error * error / rows;
         }
         errors.fill(rows);
-        moments
     }
 }
 
-/// Means and sums of squared deviations of all rows seen so far.
+/// Mean and sum of squared deviations of all rows of a channel seen so far.
+#[derive(Clone, Copy, Default)]
 struct Combined {
-    rows: Vec<f64>,
-    means: Vec<f64>,
-    squares: Vec<f64>,
+    rows: f64,
+    mean: f64,
+    squares: f64,
 }
 
+/// Channels that are gone through the moments of all blocks for before the next: none waits for the
+/// division of another.
+const TOGETHER: usize = 16;
+
 impl Combined {
-    /// Of `[3, c]` moments each, in their order; those of no rows have no part in it.
-    fn of<'a>(channels: usize, moments: impl Iterator<Item = &'a [f32]>) -> Self {
-        let zeros = vec![0.0; channels];
-        let mut all = Combined { rows: zeros.clone(), means: zeros.clone(), squares: zeros };
-        for moments in moments {
-            for c in 0..channels {
-                let row = |row: usize| f64::from(moments[row * channels + c]);
-                let [rows, mean, squares] = [0, 1, 2].map(row);
-                if rows == 0.0 {
-                    continue;
+    /// Calls `body` for each channel with what `[3, c]` moments each come to, in their order; those
+    /// of no rows have no part in it.
+    fn each<'a>(
+        channels: usize,
+        moments: impl Iterator<Item = &'a [f32]> + Clone,
+        mut body: impl FnMut(usize, Combined),
+    ) {
+        for first in (0..channels).step_by(TOGETHER) {
+            let mut all = [Combined::default(); TOGETHER];
+            let all = &mut all[..TOGETHER.min(channels - first)];
+            for moments in moments.clone() {
+                for (c, combined) in (first..).zip(&mut *all) {
+                    combined.join([0, 1, 2].map(|row| f64::from(moments[row * channels + c])));
                 }
-                let together = all.rows[c] + rows;
-                let delta = mean - all.means[c];
-                all.means[c] += delta * rows / together;
-                all.squares[c] += squares + delta * delta * all.rows[c] * rows / together;
-                all.rows[c] = together;
             }
+            (first..).zip(all).for_each(|(c, combined)| body(c, *combined));
         }
-        all
+    }
+
+    fn join(&mut self, [rows, mean, squares]: [f64; 3]) {
+        if rows == 0.0 {
+            return;
+        }
+        let together = self.rows + rows;
+        let delta = mean - self.mean;
+        self.mean += delta * rows / together;
+        self.squares += squares + delta * delta * self.rows * rows / together;
+        self.rows = together;
     }
 }
 
@@ -345,7 +361,10 @@ impl<F: Curve> Elementwise<2, 4, 0> for InputGradient<F> {
 }
 
 /// The parts of a block, of `len` values each.
-fn parts<'a>(block: &Parts<'a, Cpu>, len: usize) -> impl Iterator<Item = &'a [f32]> {
+fn parts<'a>(
+    block: &Parts<'a, Cpu>,
+    len: usize,
+) -> impl Iterator<Item = &'a [f32]> + Clone + use<'a> {
     block.buffer.slice::<f32>().chunks_exact(len).take(block.count)
 }
 

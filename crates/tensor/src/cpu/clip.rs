@@ -10,8 +10,9 @@ impl ClipBackend for Cpu {
         let mut squares = 0.0;
         for (len, gradient) in &*gradients {
             let gradient = &gradient.slice::<f32>()[..*len];
-            let sums = self.map_blocks(*len, BLOCK, |block| sum_of_squares(&gradient[block]));
-            squares += sums.iter().sum::<f64>();
+            let mut sum = 0.0;
+            self.map_blocks(*len, BLOCK, |block| sum_of_squares(&gradient[block]), |s| sum += s);
+            squares += sum;
         }
         let norm = squares.sqrt();
         if norm <= f64::from(most) || !norm.is_finite() {

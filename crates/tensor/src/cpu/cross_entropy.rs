@@ -1,4 +1,4 @@
-use super::softmax::{EXPONENTIAL, Peak};
+use super::softmax::Peak;
 use super::{Buffer, Cpu};
 use crate::Result;
 use crate::ops::{CrossEntropy, CrossEntropyBackend, CrossEntropyInputs, Sum};
@@ -38,28 +38,25 @@ impl CrossEntropyBackend for Cpu {
         let logits = &logits.slice::<f32>()[..geometry.rows.elements()];
         let labels = &labels.slice::<u32>()[..geometry.rows.count];
         let dlogits = &mut dlogits.slice_mut::<f32>()[..geometry.rows.elements()];
-        let mut blocks: Vec<([f32; 2], &mut [f32])> =
-            dlogits.chunks_mut(block * classes).map(|dlogits| ([0.0; 2], dlogits)).collect();
-        let work = EXPONENTIAL * block * classes;
-        self.weighted_chunks(&mut blocks, 1, work, |first, blocks| {
-            let mut rows = logits.chunks_exact(classes).zip(labels).skip(first * block);
-            for (sums, dlogits) in blocks {
-                for (dx, (x, &label)) in dlogits.chunks_exact_mut(classes).zip(&mut rows) {
-                    let peak = Peak::of(x);
-                    judge(x, label, &peak, geometry.divisor, sums);
-                    for (dx, x) in dx.iter_mut().zip(x) {
-                        *dx = (x - peak.max).exp() / peak.sum / geometry.divisor;
-                    }
-                    dx[label as usize] -= 1.0 / geometry.divisor;
+        let judge_block = |index: usize, dlogits: &mut [f32]| {
+            let mut sums = [0.0; 2];
+            let rows = logits.chunks_exact(classes).zip(labels).skip(index * block);
+            for (dx, (x, &label)) in dlogits.chunks_exact_mut(classes).zip(rows) {
+                let peak = Peak::of(x);
+                judge(x, label, &peak, geometry.divisor, &mut sums);
+                for (dx, x) in dx.iter_mut().zip(x) {
+                    *dx = (x - peak.max).exp() / peak.sum / geometry.divisor;
                 }
+                dx[label as usize] -= 1.0 / geometry.divisor;
             }
-        });
+            sums
+        };
         let totals = start(geometry.sum, clock, sums);
-        for (sums, _) in &blocks {
+        self.map_chunks(dlogits, block * classes, judge_block, |sums| {
             for (total, sum) in totals.iter_mut().zip(sums) {
                 *total += sum;
             }
-        }
+        });
         Ok(())
     }
 }

@@ -46,9 +46,6 @@ pub(crate) struct Run {
     pub(crate) len: u32,
 }
 
-/// Sums of `MR` rows and `NR` vectors of columns.
-pub(crate) type Tile<S, const MR: usize, const NR: usize> = [[<S as Simd>::Vector; NR]; MR];
-
 /// Where the sums of a product go.
 ///
 /// # Safety
@@ -108,7 +105,9 @@ pub(crate) unsafe fn multiply_tiles<M: Arithmetic, O: Output, const MR: usize, c
             for (j, initial) in initial.iter_mut().enumerate() {
                 *initial = output.initial::<M::S>(column + j * lanes, valid[j]);
             }
-            let sums: Tile<M::S, MR, NR> = M::accumulate(product, [row, column], &initial);
+            let sums = accumulate::<M, MR, NR>(product, [row, column], &initial);
+            // In memory, since this loop is not unrolled: the constants of an epilogue that was,
+            // roundings to bf16 say, took registers from the sums in all of the loop over `k`.
             for (i, sums) in sums.iter().enumerate().take(rows - row) {
                 for (j, sums) in sums.iter().enumerate() {
                     output.store::<M::S>(row + i, column + j * lanes, *sums, valid[j]);
@@ -120,16 +119,16 @@ pub(crate) unsafe fn multiply_tiles<M: Arithmetic, O: Output, const MR: usize, c
 }
 
 /// The sums of `MR` rows from `row` on and of `NR` vectors of columns from `column` on, which start
-/// at `initial`. [`Arithmetic::accumulate`] is this, compiled for an instruction set.
+/// at `initial`.
 ///
 /// # Safety
 /// As for [`multiply_tiles`].
 #[inline(always)]
-pub(crate) unsafe fn accumulate<M: Arithmetic, const MR: usize, const NR: usize>(
+unsafe fn accumulate<M: Arithmetic, const MR: usize, const NR: usize>(
     product: &Product<'_>,
     [row, column]: [usize; 2],
     initial: &[<M::S as Simd>::Vector; NR],
-) -> Tile<M::S, MR, NR> {
+) -> [[<M::S as Simd>::Vector; NR]; MR] {
     let last = product.rows.len() - 1;
     // SAFETY: rows are clamped to the table; the pointers stay within what the contracts promise.
     unsafe {

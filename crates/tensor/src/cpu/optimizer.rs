@@ -1,10 +1,15 @@
-use super::simd::{Arithmetic, Engine, Task};
+use super::simd::{Arithmetic, Task};
 use super::{Buffer, Cpu};
-use crate::ops::{OptimizedTensor, OptimizerBackend, OptimizerStep, StepSizes, UpdateRule};
-use crate::{DType, Result};
+use crate::Result;
+use crate::ops::{
+    GradientPieces, OptimizedTensor, OptimizerBackend, OptimizerStep, StepSizes, UpdateRule,
+};
 
 /// Parameters that are worked on at a time, so that their summed gradient stays in the cache.
 const BLOCK: usize = 1024;
+
+/// Parameters that are not worth a second thread.
+const SHARE: usize = 16 * 1024;
 
 impl OptimizerBackend for Cpu {
     fn optimizer_steps(
@@ -12,7 +17,6 @@ impl OptimizerBackend for Cpu {
         step: &OptimizerStep<'_, Self>,
         tensors: &mut [OptimizedTensor<'_, Buffer>],
     ) -> Result<()> {
-        let engine = Engine::new(self.isa, DType::F32);
         let OptimizerStep { rule, weight_decay, .. } = *step;
         let [rate, scale] = match step.sizes {
             StepSizes::Given(sizes) => sizes,
@@ -21,53 +25,72 @@ impl OptimizerBackend for Cpu {
                 [table.slice::<f32>()[2 * row], table.slice::<f32>()[2 * row + 1]]
             }
         };
-        for tensor in tensors {
-            let OptimizedTensor { len, parameters, gradients, state } = tensor;
-            let pieces = gradients.iter().flat_map(|part| {
-                part.buffer.slice::<f32>().chunks_exact((*len).max(1)).take(part.count)
-            });
-            let gradients: Vec<&[f32]> = pieces.collect();
-            let mut blocks: Vec<Block<'_>> = parameters.slice_mut::<f32>()[..*len]
-                .chunks_mut(BLOCK)
-                .map(|parameters| Block { parameters, state: [&mut [], &mut []] })
-                .collect();
-            for (index, buffer) in state.iter_mut().enumerate() {
-                let pieces = buffer.slice_mut::<f32>()[..*len].chunks_mut(BLOCK);
-                for (block, piece) in blocks.iter_mut().zip(pieces) {
-                    block.state[index] = piece;
-                }
+        for OptimizedTensor { len, parameters, gradients, state } in tensors {
+            let parameters = &mut parameters.slice_mut::<f32>()[..*len];
+            let mut of_state = [&mut [][..], &mut []];
+            for (values, buffer) in of_state.iter_mut().zip(&mut **state) {
+                *values = &mut buffer.slice_mut::<f32>()[..*len];
             }
-            self.weighted_chunks(&mut blocks, 1, BLOCK, |first, blocks| {
-                let (first, gradients) = (first * BLOCK, &gradients[..]);
-                let weight_decay = weight_decay as f32;
-                engine.run(Update { rule, rate, scale, weight_decay, first, gradients, blocks });
-            });
+            let weight_decay = weight_decay as f32;
+            let update = Update { rule, rate, scale, weight_decay, len: *len, gradients };
+            self.update(&update, Run { first: 0, parameters, state: of_state });
         }
         Ok(())
     }
 }
 
+impl Cpu {
+    /// Changes a run of parameters, which several threads take apart.
+    fn update(&self, update: &Update<'_>, run: Run<'_>) {
+        let len = run.parameters.len();
+        if self.thread_count() == 1 || len <= SHARE {
+            return self.engine().run(UpdateTask { update, run });
+        }
+        let [low, high] = run.split_at(len / 2);
+        self.install(|| rayon::join(|| self.update(update, low), || self.update(update, high)));
+    }
+}
+
 /// A run of parameters, and of each of their state buffers.
-struct Block<'a> {
+struct Run<'a> {
+    /// The index of the first parameter.
+    first: usize,
     parameters: &'a mut [f32],
+    /// Empty where the rule has none.
     state: [&'a mut [f32]; 2],
 }
 
-struct Update<'a, 'b> {
+impl<'a> Run<'a> {
+    fn split_at(self, middle: usize) -> [Run<'a>; 2] {
+        let (low, high) = self.parameters.split_at_mut(middle);
+        let [a, b] = self.state.map(|state| state.split_at_mut(middle.min(state.len())));
+        [
+            Run { first: self.first, parameters: low, state: [a.0, b.0] },
+            Run { first: self.first + middle, parameters: high, state: [a.1, b.1] },
+        ]
+    }
+}
+
+/// What is done to every parameter.
+struct Update<'a> {
     rule: UpdateRule,
     rate: f32,
     scale: f32,
     weight_decay: f32,
-    /// The index of the first parameter of the first block.
-    first: usize,
-    gradients: &'a [&'a [f32]],
-    blocks: &'a mut [Block<'b>],
+    /// The length of the tensor, and what its gradient is the sum of.
+    len: usize,
+    gradients: &'a [GradientPieces<'a, Buffer>],
 }
 
-impl Task for Update<'_, '_> {
+struct UpdateTask<'a, 'b> {
+    update: &'a Update<'a>,
+    run: Run<'b>,
+}
+
+impl Task for UpdateTask<'_, '_> {
     #[inline(always)]
     fn run<M: Arithmetic>(self) {
-        let Update { rule, rate, scale, .. } = self;
+        let Update { rule, rate, scale, .. } = *self.update;
         match rule {
             UpdateRule::Sgd { momentum, nesterov } => {
                 let momentum = momentum as f32;
@@ -104,33 +127,42 @@ impl Task for Update<'_, '_> {
     }
 }
 
-impl Update<'_, '_> {
+impl UpdateTask<'_, '_> {
     /// Runs `update(parameters, gradient, state)` for every block.
     #[inline(always)]
     fn each_block(self, update: impl Fn(&mut [f32], &[f32], [&mut [f32]; 2])) {
-        let weight_decay = self.weight_decay;
+        let Run { mut first, parameters, state: [a, b] } = self.run;
+        let (mut a, mut b) = (a.chunks_mut(BLOCK), b.chunks_mut(BLOCK));
         let mut sums = [0.0; BLOCK];
-        for (index, block) in self.blocks.iter_mut().enumerate() {
-            let gradient = &mut sums[..block.parameters.len()];
-            total(self.gradients, self.first + index * BLOCK, gradient);
-            for (g, p) in gradient.iter_mut().zip(&*block.parameters) {
-                *g += weight_decay * p;
+        for parameters in parameters.chunks_mut(BLOCK) {
+            let gradient = &mut sums[..parameters.len()];
+            self.update.total(first, gradient);
+            for (g, p) in gradient.iter_mut().zip(&*parameters) {
+                *g += self.update.weight_decay * p;
             }
-            update(block.parameters, gradient, block.state.each_mut().map(|state| &mut **state));
+            first += parameters.len();
+            let state = [a.next().unwrap_or_default(), b.next().unwrap_or_default()];
+            update(parameters, gradient, state);
         }
     }
 }
 
-/// The sum of the gradients from parameter `first` on, in their order.
-#[inline(always)]
-fn total(gradients: &[&[f32]], first: usize, sums: &mut [f32]) {
-    let Some((start, rest)) = gradients.split_first() else {
-        return sums.fill(0.0);
-    };
-    sums.copy_from_slice(&start[first..][..sums.len()]);
-    for gradient in rest {
-        for (sum, g) in sums.iter_mut().zip(&gradient[first..]) {
-            *sum += g;
+impl Update<'_> {
+    /// The sum of the gradients from parameter `first` on, in their order.
+    #[inline(always)]
+    fn total(&self, first: usize, sums: &mut [f32]) {
+        let mut gradients = self.gradients.iter().flat_map(|part| {
+            let pieces = part.buffer.slice::<f32>().chunks_exact(self.len);
+            pieces.take(part.count)
+        });
+        let Some(start) = gradients.next() else {
+            return sums.fill(0.0);
+        };
+        sums.copy_from_slice(&start[first..][..sums.len()]);
+        for gradient in gradients {
+            for (sum, g) in sums.iter_mut().zip(&gradient[first..]) {
+                *sum += g;
+            }
         }
     }
 }

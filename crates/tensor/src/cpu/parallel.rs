@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::scratch::{Slot, with_values};
 use super::{Cpu, Threads};
 
 /// Below this many elements of output a hand-over to another thread costs more than it saves.
@@ -57,36 +58,84 @@ impl Cpu {
             return body(0..items, total);
         }
         let length = total.len();
-        let partial = |items: Range<usize>| {
-            let mut partial = vec![0.0; length];
-            body(items, &mut partial);
-            partial
-        };
-        let mut add = |partial: Vec<f32>| {
-            for (total, partial) in total.iter_mut().zip(&partial) {
+        let mut add = |partial: &[f32]| {
+            for (total, partial) in total.iter_mut().zip(partial) {
                 *total += partial;
             }
         };
-        if self.thread_count() == 1 {
-            (0..blocks).map(|index| partial(nth_block(index, items, block))).for_each(add);
-        } else {
-            self.map_blocks(items, block, partial).into_iter().for_each(&mut add);
+        if self.thread_count() > 1 {
+            return self.each_block(items, block, length, body, |partials| {
+                partials.chunks_exact(length).for_each(add);
+            });
         }
+        with_values(Slot::Sums, length, |partial| {
+            for index in 0..blocks {
+                partial.fill(0.0);
+                body(nth_block(index, items, block), partial);
+                add(partial);
+            }
+        });
     }
 
-    /// What `body` makes of each block of `block` items, in the order of the blocks.
+    /// Gives each block of `block` items `length` zeros to put its results into, and all of them
+    /// in the order of the blocks to `then`.
+    pub(crate) fn each_block<R>(
+        &self,
+        items: usize,
+        block: usize,
+        length: usize,
+        body: impl Fn(Range<usize>, &mut [f32]) + Send + Sync,
+        then: impl FnOnce(&[f32]) -> R,
+    ) -> R {
+        let blocks = items.div_ceil(block);
+        let body = |index, result: &mut [f32]| body(nth_block(index, items, block), result);
+        with_values(Slot::Sums, blocks * length, |results| {
+            results.fill(0.0);
+            if self.thread_count() == 1 || blocks <= 1 {
+                let results = results.chunks_exact_mut(length).enumerate();
+                results.for_each(|(index, result)| body(index, result));
+            } else {
+                self.install(|| {
+                    let results = results.par_chunks_exact_mut(length).enumerate();
+                    results.for_each(|(index, result)| body(index, result));
+                });
+            }
+            then(results)
+        })
+    }
+
+    /// Calls `then` with what `body` makes of each block of `block` items, in the order of the blocks.
     pub(crate) fn map_blocks<R: Send>(
         &self,
         items: usize,
         block: usize,
         body: impl Fn(Range<usize>) -> R + Send + Sync,
-    ) -> Vec<R> {
+        then: impl FnMut(R),
+    ) {
         let blocks = items.div_ceil(block);
         let body = |index| body(nth_block(index, items, block));
         if self.thread_count() == 1 || blocks <= 1 {
-            return (0..blocks).map(body).collect();
+            return (0..blocks).map(body).for_each(then);
         }
-        self.install(|| (0..blocks).into_par_iter().map(body).collect())
+        let made: Vec<R> = self.install(|| (0..blocks).into_par_iter().map(body).collect());
+        made.into_iter().for_each(then);
+    }
+
+    /// [`Cpu::map_blocks`] of `body(index, elements)` and the elements of `output`, `len` to a block.
+    pub(crate) fn map_chunks<T: Send, R: Send>(
+        &self,
+        output: &mut [T],
+        len: usize,
+        body: impl Fn(usize, &mut [T]) -> R + Send + Sync,
+        then: impl FnMut(R),
+    ) {
+        let body = |(index, elements): (usize, &mut [T])| body(index, elements);
+        if self.thread_count() == 1 || output.len() <= len {
+            return output.chunks_mut(len).enumerate().map(body).for_each(then);
+        }
+        let made: Vec<R> =
+            self.install(|| output.par_chunks_mut(len).enumerate().map(body).collect());
+        made.into_iter().for_each(then);
     }
 
     /// How many threads operations use.
@@ -98,7 +147,8 @@ impl Cpu {
         }
     }
 
-    fn install<R: Send>(&self, body: impl FnOnce() -> R + Send) -> R {
+    /// Runs `body` where what it hands out goes to this backend's threads.
+    pub(super) fn install<R: Send>(&self, body: impl FnOnce() -> R + Send) -> R {
         match &self.threads {
             Threads::Own(pool) => pool.install(body),
             Threads::One | Threads::Global => body(),

@@ -1,8 +1,10 @@
 use std::ops::Range;
 
+use super::scratch::{Slot, with_values};
+use super::simd::{Arithmetic, Simd, Task};
 use super::{Buffer, Cpu, with_float};
 use crate::ops::{Pool2d, Pool2dBackend, Pooling};
-use crate::{Float, Result};
+use crate::{DType, Float, Result};
 
 impl Pool2dBackend for Cpu {
     fn pool2d(&self, geometry: &Pool2d, images: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
@@ -13,15 +15,7 @@ impl Pool2dBackend for Cpu {
             let x = x.slice::<T>();
             let y = &mut y.slice_mut::<T>()[..images * rows * row];
             self.weighted_chunks(y, row, work, |first, y| {
-                let mut pooled = vec![0.0; geometry.channels];
-                for (index, y) in (first..).zip(y.chunks_exact_mut(row)) {
-                    let image = image(geometry, x, index / rows);
-                    for (q, y) in y.chunks_exact_mut(geometry.channels).enumerate() {
-                        let window = Window::new(geometry, [index % rows, q]);
-                        pool(geometry, image, &window, &mut pooled);
-                        store(&pooled, y);
-                    }
-                }
+                self.engine().run(PoolTask { geometry, x, first, y });
             });
         });
         Ok(())
@@ -35,34 +29,29 @@ impl Pool2dBackend for Cpu {
         dy: &Buffer,
         dx: &mut Buffer,
     ) -> Result<()> {
-        let channels = geometry.channels;
-        let [rows, columns] = geometry.output();
-        let size = geometry.input.iter().product::<usize>() * channels;
-        let work = rows * columns * channels * geometry.window.iter().product::<usize>();
+        let [size, map] = [geometry.image_len(), geometry.map_len()];
+        let work = map * geometry.window.iter().product::<usize>();
+        let sums = if x.dtype() == DType::F32 { 0 } else { size };
         with_float!("pool2d_backward", x, T => {
             let (x, dy) = (x.slice::<T>(), dy.slice::<T>());
             let dx = &mut dx.slice_mut::<T>()[..images * size];
             self.weighted_chunks(dx, size, work, |first, dx| {
-                let mut sums = vec![0.0; size];
-                let mut winner = Winner::new(channels);
-                for (n, dx) in (first..).zip(dx.chunks_exact_mut(size)) {
-                    let image = image(geometry, x, n);
-                    sums.fill(0.0);
-                    for p in 0..rows {
-                        for q in 0..columns {
-                            let window = Window::new(geometry, [p, q]);
-                            let dy = &dy[((n * rows + p) * columns + q) * channels..][..channels];
-                            match geometry.pooling {
-                                Pooling::Max => winner.add(image, &window, dy, &mut sums),
-                                Pooling::Average => spread(&window, dy, &mut sums),
-                            }
-                        }
-                    }
-                    store(&sums, dx);
-                }
+                with_values(Slot::Sums, sums, |sums| {
+                    self.engine().run(GradientTask { geometry, x, dy, first, dx, sums });
+                });
             });
         });
         Ok(())
+    }
+}
+
+impl Pool2d {
+    fn image_len(&self) -> usize {
+        self.input.iter().product::<usize>() * self.channels
+    }
+
+    fn map_len(&self) -> usize {
+        self.output().iter().product::<usize>() * self.channels
     }
 }
 
@@ -75,6 +64,7 @@ struct Window {
 }
 
 impl Window {
+    #[inline(always)]
     fn new(geometry: &Pool2d, output: [usize; 2]) -> Self {
         let before = [geometry.padding.top, geometry.padding.left];
         let [rows, columns] = [0, 1].map(|axis| {
@@ -85,107 +75,228 @@ impl Window {
         Window { rows, columns, width: geometry.input[1], channels: geometry.channels }
     }
 
-    fn count(&self) -> usize {
-        self.rows.len() * self.columns.len()
+    fn count(&self) -> f32 {
+        (self.rows.len() * self.columns.len()) as f32
     }
 
-    /// The elements of each pixel, in row-major order.
-    fn pixels(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        self.rows.clone().flat_map(move |row| {
-            self.columns.clone().map(move |column| {
-                let first = (row * self.width + column) * self.channels;
-                first..first + self.channels
-            })
-        })
+    /// Calls `body` with where each pixel starts in the image, in row-major order.
+    #[inline(always)]
+    fn each_pixel(&self, mut body: impl FnMut(usize)) {
+        for row in self.rows.clone() {
+            for column in self.columns.clone() {
+                body((row * self.width + column) * self.channels);
+            }
+        }
     }
 }
 
-fn image<'a, T>(geometry: &Pool2d, x: &'a [T], n: usize) -> &'a [T] {
-    let size = geometry.input.iter().product::<usize>() * geometry.channels;
-    &x[n * size..][..size]
+/// Calls `body(first, lanes)` for each vector of channels.
+#[inline(always)]
+fn each_vector<S: Simd>(channels: usize, mut body: impl FnMut(usize, usize)) {
+    let mut first = 0;
+    while first + S::LANES <= channels {
+        body(first, S::LANES);
+        first += S::LANES;
+    }
+    if first < channels {
+        body(first, channels - first);
+    }
 }
 
-fn pool<T: Float>(geometry: &Pool2d, image: &[T], window: &Window, pooled: &mut [f32]) {
-    match geometry.pooling {
-        Pooling::Max => {
-            pooled.fill(f32::NEG_INFINITY);
-            for pixel in window.pixels() {
-                for (max, x) in pooled.iter_mut().zip(&image[pixel]) {
-                    let x = x.to_f32();
-                    *max = if x > *max || x.is_nan() { x } else { *max };
+/// Some rows of the output.
+struct PoolTask<'a, T> {
+    geometry: &'a Pool2d,
+    x: &'a [T],
+    first: usize,
+    y: &'a mut [T],
+}
+
+impl<T: Float> Task for PoolTask<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        match self.geometry.pooling {
+            Pooling::Max => self.rows::<M::S, true>(),
+            Pooling::Average => self.rows::<M::S, false>(),
+        }
+    }
+}
+
+impl<T: Float> PoolTask<'_, T> {
+    #[inline(always)]
+    fn rows<S: Simd, const MAX: bool>(self) {
+        let PoolTask { geometry, x, first, y } = self;
+        let ([rows, columns], channels) = (geometry.output(), geometry.channels);
+        for (index, y) in (first..).zip(y.chunks_exact_mut(columns * channels)) {
+            let image = &x[index / rows * geometry.image_len()..][..geometry.image_len()];
+            for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+                let window = Window::new(geometry, [index % rows, column]);
+                each_vector::<S>(channels, |channel, lanes| {
+                    // SAFETY: the window's pixels lie in the image, the lanes in each pixel; the
+                    // task runs on an engine of `S`.
+                    unsafe {
+                        let pooled = pool::<S, T, MAX>(image, &window, channel, lanes);
+                        S::store_as(y.as_mut_ptr().add(channel), pooled, lanes);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The maxima or means over a window of `lanes` channels from `channel` on.
+///
+/// # Safety
+/// [`Simd`]'s; the window lies in the image, the lanes in its channels.
+#[inline(always)]
+unsafe fn pool<S: Simd, T: Float, const MAX: bool>(
+    image: &[T],
+    window: &Window,
+    channel: usize,
+    lanes: usize,
+) -> S::Vector {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut pooled = S::splat(if MAX { f32::NEG_INFINITY } else { 0.0 });
+        window.each_pixel(|pixel| {
+            let x = S::load_as(image.as_ptr().add(pixel + channel), lanes);
+            pooled = match MAX {
+                true => S::where_greater([x, pooled], x, pooled),
+                false => S::add(pooled, x),
+            };
+        });
+        if MAX { pooled } else { S::div(pooled, S::splat(window.count())) }
+    }
+}
+
+/// The gradients of some images.
+struct GradientTask<'a, T> {
+    geometry: &'a Pool2d,
+    x: &'a [T],
+    dy: &'a [T],
+    first: usize,
+    dx: &'a mut [T],
+    /// Room for an image's sums, unless these are the gradients as they are.
+    sums: &'a mut [f32],
+}
+
+impl<T: Float> Task for GradientTask<'_, T> {
+    #[inline(always)]
+    fn run<M: Arithmetic>(self) {
+        match self.geometry.pooling {
+            Pooling::Max => self.images::<M::S, true>(),
+            Pooling::Average => self.images::<M::S, false>(),
+        }
+    }
+}
+
+impl<T: Float> GradientTask<'_, T> {
+    #[inline(always)]
+    fn images<S: Simd, const MAX: bool>(self) {
+        let GradientTask { geometry, x, dy, first, dx, sums } = self;
+        let [size, map] = [geometry.image_len(), geometry.map_len()];
+        for (n, dx) in (first..).zip(dx.chunks_exact_mut(size)) {
+            let (x, dy) = (&x[n * size..][..size], &dy[n * map..][..map]);
+            if T::DTYPE == DType::F32 {
+                let dx = bytemuck::cast_slice_mut(dx);
+                image::<S, T, MAX>(geometry, x, dy, dx);
+                continue;
+            }
+            image::<S, T, MAX>(geometry, x, dy, sums);
+            each_vector::<S>(size, |at, lanes| {
+                // SAFETY: both have `size` elements; the task runs on an engine of `S`.
+                unsafe {
+                    let sums = S::load_as(sums.as_ptr().add(at), lanes);
+                    S::store_as(dx.as_mut_ptr().add(at), sums, lanes);
                 }
-            }
+            });
         }
-        Pooling::Average => {
-            pooled.fill(0.0);
-            for pixel in window.pixels() {
-                for (sum, x) in pooled.iter_mut().zip(&image[pixel]) {
-                    *sum += x.to_f32();
+    }
+}
+
+/// The gradients of an image, added up window by window.
+#[inline(always)]
+fn image<S: Simd, T: Float, const MAX: bool>(
+    geometry: &Pool2d,
+    x: &[T],
+    dy: &[T],
+    sums: &mut [f32],
+) {
+    let ([rows, columns], channels) = (geometry.output(), geometry.channels);
+    sums.fill(0.0);
+    for row in 0..rows {
+        for column in 0..columns {
+            let window = Window::new(geometry, [row, column]);
+            let dy = &dy[(row * columns + column) * channels..][..channels];
+            each_vector::<S>(channels, |channel, lanes| {
+                // SAFETY: the window's pixels lie in the image, the lanes in each pixel; the task
+                // runs on an engine of `S`.
+                unsafe {
+                    let dy = S::load_as(dy.as_ptr().add(channel), lanes);
+                    match MAX {
+                        true => award::<S, T>(x, &window, (channel, lanes), dy, sums),
+                        false => spread::<S>(&window, (channel, lanes), dy, sums),
+                    }
                 }
-            }
-            for sum in pooled {
-                *sum /= window.count() as f32;
-            }
+            });
         }
     }
 }
 
-/// The maxima of a window so far, and which pixel of the window each of them is.
-struct Winner {
-    max: Vec<f32>,
-    pixel: Vec<u32>,
-}
-
-impl Winner {
-    fn new(channels: usize) -> Self {
-        Winner { max: vec![0.0; channels], pixel: vec![0; channels] }
-    }
-
-    /// Adds a window's `dy` to the sums of its first maximum.
-    fn add<T: Float>(&mut self, image: &[T], window: &Window, dy: &[T], sums: &mut [f32]) {
-        self.max.fill(f32::NEG_INFINITY);
-        self.pixel.fill(0);
-        for (index, pixel) in (0..).zip(window.pixels()) {
-            challenge(&image[pixel], index, &mut self.max, &mut self.pixel);
-        }
-        for (index, pixel) in (0..).zip(window.pixels()) {
-            award(dy, index, &self.pixel, &mut sums[pixel]);
-        }
-    }
-}
-
-/// Takes the values of a pixel that are greater than the maxima so far. The choice is by bits:
-/// the compiler makes branches of conditions here.
-fn challenge<T: Float>(x: &[T], index: u32, max: &mut [f32], pixel: &mut [u32]) {
-    for ((x, max), pixel) in x.iter().zip(max).zip(pixel) {
-        let x = x.to_f32();
-        let wins = (x > *max) | (x.is_nan() & !max.is_nan());
-        let mask = u32::from(wins).wrapping_neg();
-        *max = f32::from_bits((x.to_bits() & mask) | (max.to_bits() & !mask));
-        *pixel = (index & mask) | (*pixel & !mask);
-    }
-}
-
-/// Adds `dy` to the sums of the pixel of this index where it is the maximum.
-fn award<T: Float>(dy: &[T], index: u32, pixel: &[u32], sums: &mut [f32]) {
-    for ((sum, dy), winner) in sums.iter_mut().zip(dy).zip(pixel) {
-        let dy = dy.to_f32();
-        *sum += if *winner == index { dy } else { 0.0 };
+/// Adds a window's `dy` to the sums of its first maximum.
+///
+/// # Safety
+/// As for [`pool`]; the sums are as many as the image has elements.
+#[inline(always)]
+unsafe fn award<S: Simd, T: Float>(
+    image: &[T],
+    window: &Window,
+    (channel, lanes): (usize, usize),
+    dy: S::Vector,
+    sums: &mut [f32],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (mut max, mut winner) = (S::splat(f32::NEG_INFINITY), S::splat(0.0));
+        let mut index = 0.0;
+        window.each_pixel(|pixel| {
+            let x = S::load_as(image.as_ptr().add(pixel + channel), lanes);
+            winner = S::where_greater([x, max], S::splat(index), winner);
+            max = S::where_greater([x, max], x, max);
+            index += 1.0;
+        });
+        let mut index = 0.0;
+        window.each_pixel(|pixel| {
+            let won = S::where_equal(winner, S::splat(index), dy);
+            add::<S>(sums.as_mut_ptr().add(pixel + channel), won, lanes);
+            index += 1.0;
+        });
     }
 }
 
 /// Adds an equal share of a window's `dy` to the sums of each of its pixels.
-fn spread<T: Float>(window: &Window, dy: &[T], sums: &mut [f32]) {
-    let count = window.count() as f32;
-    for pixel in window.pixels() {
-        for (sum, dy) in sums[pixel].iter_mut().zip(dy) {
-            *sum += dy.to_f32() / count;
-        }
+///
+/// # Safety
+/// As for [`award`].
+#[inline(always)]
+unsafe fn spread<S: Simd>(
+    window: &Window,
+    (channel, lanes): (usize, usize),
+    dy: S::Vector,
+    sums: &mut [f32],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let share = S::div(dy, S::splat(window.count()));
+        window.each_pixel(|pixel| {
+            add::<S>(sums.as_mut_ptr().add(pixel + channel), share, lanes);
+        });
     }
 }
 
-fn store<T: Float>(values: &[f32], to: &mut [T]) {
-    for (to, value) in to.iter_mut().zip(values) {
-        *to = T::from_f32(*value);
-    }
+/// # Safety
+/// [`Simd`]'s; `lanes` sums are there.
+#[inline(always)]
+unsafe fn add<S: Simd>(sums: *mut f32, terms: S::Vector, lanes: usize) {
+    // SAFETY: the caller's.
+    unsafe { S::store_as(sums, S::add(S::load_as(sums, lanes), terms), lanes) }
 }

@@ -19,9 +19,10 @@ pub(super) enum Slot {
     MatrixB,
     MatrixRows,
     Planes,
+    Sums,
 }
 
-const SLOTS: usize = Slot::Planes as usize + 1;
+const SLOTS: usize = Slot::Sums as usize + 1;
 
 /// The scratches of a thread.
 pub(super) struct Scratch([Vec<u32>; SLOTS]);
@@ -78,12 +79,6 @@ impl Scratch {
         let all = self.0.get_disjoint_mut(slots.map(|(slot, _)| slot as usize));
         all.expect("the slots of one operation differ").map(Vec::as_mut_slice)
     }
-
-    /// Grows to what is demanded, so that a pass finds it.
-    pub(super) fn reserve(&mut self, demand: &Demand) {
-        let demanded = self.0.iter_mut().zip(demand.0).filter(|(_, words)| *words > 0);
-        demanded.for_each(|(scratch, words)| grow(scratch, words));
-    }
 }
 
 fn grow(scratch: &mut Vec<u32>, words: usize) {
@@ -100,6 +95,17 @@ pub(super) fn with_scratch<R>(body: impl FnOnce(&mut Scratch) -> R) -> R {
     let mut scratch = SCRATCH.replace(Scratch::new());
     let result = body(&mut scratch);
     SCRATCH.set(scratch);
+    result
+}
+
+/// Lends `count` values of one of this thread's scratches, with anything in them. What runs
+/// meanwhile has the others.
+pub(super) fn with_values<R>(slot: Slot, count: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
+    let take = |all: &mut Scratch| std::mem::take(&mut all.0[slot as usize]);
+    let mut scratch = SCRATCH.with_borrow_mut(take);
+    grow(&mut scratch, count);
+    let result = body(&mut bytemuck::cast_slice_mut(&mut scratch)[..count]);
+    SCRATCH.with_borrow_mut(|all| all.0[slot as usize] = scratch);
     result
 }
 

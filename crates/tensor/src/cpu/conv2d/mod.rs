@@ -82,10 +82,6 @@ impl Conv2dBackend for Cpu {
         Conv2dMemory::undivided(plan, scratch.bytes())
     }
 
-    fn conv2d_reserve(&self, plan: &Conv2dPlan) {
-        with_scratch(|scratch| scratch.reserve(&plan.footprint().scratch));
-    }
-
     fn conv2d_load(&self, plan: &mut Conv2dPlan, filters: &Buffer) -> Result<()> {
         let filters = &filters.slice::<f32>()[..plan.geometry.filter_shape().count()];
         with_float!("conv2d_load", plan, T => {

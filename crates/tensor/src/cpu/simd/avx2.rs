@@ -1,7 +1,7 @@
 use std::arch::x86_64::*;
 
 use super::{Arithmetic, Simd, Singles, Task};
-use crate::cpu::kernel::{Output, Product, Tile, accumulate, panels};
+use crate::cpu::kernel::{Output, Product, panels};
 
 /// AVX2 and FMA: 8 lanes, 16 registers.
 #[derive(Clone, Copy)]
@@ -72,6 +72,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn div(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
@@ -85,6 +90,20 @@ impl Simd for Avx2 {
     unsafe fn where_positive(mask: __m256, v: __m256) -> __m256 {
         unsafe { _mm256_and_ps(v, _mm256_cmp_ps::<_CMP_GT_OQ>(mask, _mm256_setzero_ps())) }
     }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: __m256, b: __m256, v: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(v, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_greater([a, b]: [__m256; 2], yes: __m256, no: __m256) -> __m256 {
+        unsafe {
+            let or_nan = _mm256_cmp_ps::<_CMP_NLE_UQ>(a, b);
+            let greater = _mm256_and_ps(or_nan, _mm256_cmp_ps::<_CMP_ORD_Q>(b, b));
+            _mm256_blendv_ps(no, yes, greater)
+        }
+    }
 }
 
 impl Arithmetic for Singles<Avx2> {
@@ -95,17 +114,6 @@ impl Arithmetic for Singles<Avx2> {
     unsafe fn multiply_add(acc: __m256, a: __m256, b: __m256) -> __m256 {
         // SAFETY: the caller has the instruction set.
         unsafe { _mm256_fmadd_ps(a, b, acc) }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 use std::arch::x86_64::*;
 
 use super::{Arithmetic, Simd, Singles, Task};
-use crate::cpu::kernel::{Output, Product, Tile, accumulate, panels};
+use crate::cpu::kernel::{Output, Product, panels};
 use crate::{DType, Float};
 
 /// AVX-512 F, BW, DQ and VL: 16 lanes, 32 registers.
@@ -83,6 +83,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
@@ -97,6 +102,20 @@ impl Simd for Avx512 {
         unsafe {
             let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask, _mm512_setzero_ps());
             _mm512_maskz_mov_ps(positive, v)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: __m512, b: __m512, v: __m512) -> __m512 {
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_greater([a, b]: [__m512; 2], yes: __m512, no: __m512) -> __m512 {
+        unsafe {
+            let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(b, b);
+            let greater = _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(number, a, b);
+            _mm512_mask_mov_ps(no, greater, yes)
         }
     }
 
@@ -166,17 +185,6 @@ impl Arithmetic for Singles<Avx512> {
         unsafe { _mm512_fmadd_ps(a, b, acc) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
-    }
-
     #[inline(always)]
     unsafe fn multiply<O: Output>(product: &Product<'_>, output: &O) {
         // SAFETY: the caller's promise about the product and the output.
@@ -199,17 +207,6 @@ impl Arithmetic for Pairs {
                 transmute::<__m512, __m512bh>(b),
             )
         }
-    }
-
-    #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
     }
 
     #[inline(always)]

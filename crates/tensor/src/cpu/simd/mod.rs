@@ -17,7 +17,7 @@ pub(crate) use portable::Portable;
 use half::bf16;
 
 use super::Isa;
-use super::kernel::{Output, Product, Tile};
+use super::kernel::{Output, Product};
 use crate::{DType, Float};
 
 /// A vector of `f32`.
@@ -40,12 +40,21 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the processor can.
     unsafe fn fma(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The larger of `v` and 0; NaN stays NaN, so that a diverged child cannot look sound.
     unsafe fn relu(v: Self::Vector) -> Self::Vector;
     /// `v` where `mask > 0`, else 0.
     unsafe fn where_positive(mask: Self::Vector, v: Self::Vector) -> Self::Vector;
+    /// `v` where `a == b`, else 0.
+    unsafe fn where_equal(a: Self::Vector, b: Self::Vector, v: Self::Vector) -> Self::Vector;
+    /// `yes` where `a > b`, or `a` is NaN and `b` is not, else `no`; `operands` are `a` and `b`.
+    unsafe fn where_greater(
+        operands: [Self::Vector; 2],
+        yes: Self::Vector,
+        no: Self::Vector,
+    ) -> Self::Vector;
 
     /// Loads values of any float type.
     #[inline(always)]
@@ -123,14 +132,6 @@ pub(crate) trait Arithmetic: 'static {
         a: <Self::S as Simd>::Vector,
         b: <Self::S as Simd>::Vector,
     ) -> <Self::S as Simd>::Vector;
-
-    /// [`kernel::accumulate`](super::kernel::accumulate), compiled once for each shape of a tile. It
-    /// is not inlined: what its callers compute with would take registers from the sums.
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR>;
 
     /// Computes a whole product with register tiles that fit the instruction set.
     unsafe fn multiply<O: Output>(product: &Product<'_>, output: &O);

@@ -1,5 +1,5 @@
 use super::{Arithmetic, Simd, Singles};
-use crate::cpu::kernel::{Output, Product, Tile, accumulate, panels};
+use crate::cpu::kernel::{Output, Product, panels};
 
 /// Arrays that the compiler turns into whatever vectors the target's baseline has.
 #[derive(Clone, Copy)]
@@ -58,6 +58,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn div(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
@@ -71,6 +76,21 @@ impl Simd for Portable {
     unsafe fn where_positive(mask: [f32; 8], v: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| if mask[i] > 0.0 { v[i] } else { 0.0 })
     }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: [f32; 8], b: [f32; 8], v: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| if a[i] == b[i] { v[i] } else { 0.0 })
+    }
+
+    /// The choice is by bits: the compiler makes branches of conditions here.
+    #[inline(always)]
+    unsafe fn where_greater([a, b]: [[f32; 8]; 2], yes: [f32; 8], no: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| {
+            let greater = (a[i] > b[i]) | (a[i].is_nan() & !b[i].is_nan());
+            let mask = u32::from(greater).wrapping_neg();
+            f32::from_bits((yes[i].to_bits() & mask) | (no[i].to_bits() & !mask))
+        })
+    }
 }
 
 impl Arithmetic for Singles<Portable> {
@@ -81,16 +101,6 @@ impl Arithmetic for Singles<Portable> {
     unsafe fn multiply_add(acc: [f32; 8], a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         // SAFETY: plain Rust.
         unsafe { Portable::fma(a, b, acc) }
-    }
-
-    #[inline(never)]
-    unsafe fn accumulate<const MR: usize, const NR: usize>(
-        product: &Product<'_>,
-        place: [usize; 2],
-        initial: &[<Self::S as Simd>::Vector; NR],
-    ) -> Tile<Self::S, MR, NR> {
-        // SAFETY: the caller's promise.
-        unsafe { accumulate::<Self, MR, NR>(product, place, initial) }
     }
 
     #[inline(always)]

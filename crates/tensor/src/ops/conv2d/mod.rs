@@ -84,10 +84,6 @@ pub trait Conv2dBackend: Memory {
     /// What a convolution of at most so many images will take, before it is prepared.
     fn conv2d_memory(&self, geometry: &Conv2d, dtype: DType, images: usize) -> Conv2dMemory;
 
-    /// Makes the calling thread keep what the plan's passes take there, [`Conv2dMemory::scratch`],
-    /// which they would otherwise ask for when they first run in it.
-    fn conv2d_reserve(&self, _plan: &Self::Conv2dPlan) {}
-
     /// Takes new f32 filters, rounded to the plan's dtype.
     fn conv2d_load(&self, plan: &mut Self::Conv2dPlan, filters: &Self::Buffer) -> Result<()>;
 
