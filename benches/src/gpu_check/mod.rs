@@ -29,7 +29,7 @@ mod tile_words;
 mod tiles;
 mod timing;
 
-use nasrl_tensor::{Cuda, Memory};
+use nasrl_tensor::{Cuda, Error, Memory, Record};
 
 pub use blocks::{Request, Verdict, exit_status, run};
 pub use budget::Budget;
@@ -154,6 +154,27 @@ impl Check<'_> {
         run: impl FnMut() -> Result<(), E>,
     ) -> Result<Timing, E> {
         self.sizes.sampling.time(self.budget, run, || Ok(self.cuda.synchronize()?))
+    }
+
+    /// Times work that was done once before as a part of a graph, as in a step of a child: without
+    /// what the host takes to ask for it. `None` if it cannot be recorded.
+    ///
+    /// # Errors
+    /// Those of `run` and of the GPU.
+    fn time_recorded(
+        &self,
+        sampling: Sampling,
+        mut run: impl FnMut() -> nasrl_tensor::Result<()>,
+    ) -> nasrl_tensor::Result<Option<Timing>> {
+        let (cuda, repeats) = (self.cuda, sampling.recorded.max(1));
+        let recording = match cuda.record(|| (0..repeats).try_for_each(|_| run())) {
+            Ok(Some(recording)) => recording,
+            Ok(None) | Err(Error::NotRecordable { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let replay = || cuda.replay(&recording);
+        let timing = sampling.time(self.budget, replay, || cuda.synchronize())?;
+        Ok(Some(timing.divided(repeats)))
     }
 }
 

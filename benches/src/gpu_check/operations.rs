@@ -22,6 +22,9 @@ struct Speed<'a> {
     shape: &'a str,
     dtype: String,
     timing: Timing,
+    /// The median of what it takes in a graph, without the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph_us: Option<f64>,
     gb_per_s: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     gflop_per_s: Option<f64>,
@@ -88,8 +91,11 @@ fn time(
     mut case: Case<Cuda>,
 ) -> Result<usize, CheckError> {
     let cuda = check.cuda;
-    let timing = match check.time(|| case.run(cuda)) {
-        Ok(timing) => timing,
+    let timed = check.time(|| case.run(cuda)).and_then(|timing| {
+        Ok((timing, check.time_recorded(check.sizes.sampling, || case.run(cuda))?))
+    });
+    let (timing, in_graph) = match timed {
+        Ok(timed) => timed,
         Err(error) => return failed(check, (operation, dtype), Some(&case.pass), &error),
     };
     let work = case.work;
@@ -101,6 +107,7 @@ fn time(
         shape: &case.shape,
         dtype: dtype.to_string(),
         timing,
+        graph_us: in_graph.map(|timing| timing.median_us),
         gb_per_s: timing.giga_per_second(work.bytes),
         gflop_per_s: (work.flops > 0).then(|| timing.giga_per_second(work.flops)),
         ceiling_us,

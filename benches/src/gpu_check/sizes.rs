@@ -46,6 +46,7 @@ impl Sizes {
                 samples: 21,
                 sample: Duration::from_micros(500),
                 warm_up: Duration::from_millis(5),
+                recorded: 8,
             },
             ceilings: CeilingSizes {
                 copies: [4, 16, 64, 256, 1000].map(|size| size * MB).to_vec(),
@@ -71,6 +72,7 @@ impl Sizes {
                     samples: 9,
                     sample: Duration::from_micros(200),
                     warm_up: Duration::from_millis(1),
+                    recorded: 8,
                 },
             },
             steps: ChildSizes {

@@ -4,7 +4,7 @@ use cudarc::driver::CudaContext;
 use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN as MOST_SHARED;
 use nasrl_tensor::cuda::{Conv2dPlan, Conv2dTiles, GatherTiles, WgradTiles};
 use nasrl_tensor::ops::Conv2d;
-use nasrl_tensor::{DType, Error, Memory};
+use nasrl_tensor::{DType, Error};
 use serde::Serialize;
 
 use super::layer::{Layer, Pass};
@@ -83,7 +83,7 @@ struct Layers {
 /// Images of a batch whose results are compared.
 const FEW: usize = 2;
 
-/// Times the passes of convolutions on tensor cores in every choice of tiles that fits, beside what
+/// Times, in a graph, the passes of convolutions on tensor cores in every choice of tiles that fits, beside what
 /// is used by default, whose results all others have to give.
 ///
 /// Returns how many differ or failed.
@@ -185,7 +185,7 @@ fn choices(sizes: &TileSizes, pass: Pass) -> impl Iterator<Item = Conv2dTiles> {
 }
 
 impl Layers {
-    /// The time of a pass, and its results for few images.
+    /// The time of a pass in a graph, and its results for few images.
     fn measure(
         &mut self,
         check: &Check<'_>,
@@ -196,9 +196,11 @@ impl Layers {
         let on = check.cuda;
         self.compared.run(on, plan, pass)?;
         let results = self.compared.results(on, pass)?;
-        let wait = || on.synchronize();
-        let timing = sampling.time(check.budget, || self.timed.run(on, plan, pass), wait)?;
-        Ok((timing, results))
+        // Makes what is recorded ready.
+        self.timed.run(on, plan, pass)?;
+        let timed = check.time_recorded(sampling, || self.timed.run(on, plan, pass))?;
+        let none = Error::NotRecordable { what: "a convolution" };
+        Ok((timed.ok_or(none)?, results))
     }
 
     fn agree(&self, pass: Pass, results: &[f64], expected: &[f64]) -> bool {

@@ -13,6 +13,8 @@ pub struct Sampling {
     pub sample: Duration,
     /// What repeats before the first sample take at least.
     pub warm_up: Duration,
+    /// Repeats that are recorded as one graph, where what a GPU takes without the host is timed.
+    pub recorded: usize,
 }
 
 /// What a repeat takes, in microseconds.
@@ -127,6 +129,7 @@ mod tests {
             samples: 4,
             sample: Duration::from_millis(2),
             warm_up: Duration::from_millis(4),
+            recorded: 1,
         };
         let runs = Cell::new(0);
         let mut run = || {
