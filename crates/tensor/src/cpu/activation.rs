@@ -1,20 +1,22 @@
+use std::marker::PhantomData;
+
+use super::columns::{Elementwise, Pass};
+use super::curve::{Curve, with_curve};
+use super::simd::Simd;
 use super::{Buffer, Cpu, with_float};
+use crate::Result;
 use crate::ops::{Activation, ActivationBackend};
-use crate::{Float, Result};
 
 impl ActivationBackend for Cpu {
     fn activation(&self, f: Activation, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        with_float!("activation", x, T => {
+        with_float!("activation", x, T => with_curve!(Some(f), F => {
             let x = &x.slice::<T>()[..len];
             self.chunks(&mut y.slice_mut::<T>()[..len], 1, |first, y| {
-                let x = &x[first..][..y.len()];
-                match f {
-                    Activation::Relu => map(x, y, |x| if x < 0.0 { 0.0 } else { x }),
-                    Activation::Tanh => map(x, y, f32::tanh),
-                    Activation::Sigmoid => map(x, y, sigmoid),
-                }
+                let inputs = [&x[first..][..y.len()]];
+                let pass = Pass { channels: 1, inputs, lines: [], sums: [], output: Some(y) };
+                pass.run(self, Value::<F>(PhantomData));
             });
-        });
+        }));
         Ok(())
     }
 
@@ -29,11 +31,12 @@ impl ActivationBackend for Cpu {
         with_float!("activation_backward", y, T => {
             let (y, dy) = (&y.slice::<T>()[..len], &dy.slice::<T>()[..len]);
             self.chunks(&mut dx.slice_mut::<T>()[..len], 1, |first, dx| {
-                let (y, dy) = (&y[first..][..dx.len()], &dy[first..][..dx.len()]);
+                let inputs = [&y[first..][..dx.len()], &dy[first..][..dx.len()]];
+                let pass = Pass { channels: 1, inputs, lines: [], sums: [], output: Some(dx) };
                 match f {
-                    Activation::Relu => zip(y, dy, dx, |y, dy| if y > 0.0 { dy } else { 0.0 }),
-                    Activation::Tanh => zip(y, dy, dx, |y, dy| (1.0 - y * y) * dy),
-                    Activation::Sigmoid => zip(y, dy, dx, |y, dy| y * (1.0 - y) * dy),
+                    Activation::Relu => pass.run(self, ReluGradient),
+                    Activation::Tanh => pass.run(self, TanhGradient),
+                    Activation::Sigmoid => pass.run(self, SigmoidGradient),
                 }
             });
         });
@@ -46,14 +49,67 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-fn map<T: Float>(x: &[T], y: &mut [T], f: impl Fn(f32) -> f32) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = T::from_f32(f(x.to_f32()));
+/// `f(x)`.
+struct Value<F>(PhantomData<F>);
+
+/// `dy` where `y > 0`, else 0.
+struct ReluGradient;
+
+/// `(1 - y^2) dy`.
+struct TanhGradient;
+
+/// `y (1 - y) dy`.
+struct SigmoidGradient;
+
+// SAFETY of every block below: the caller's.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<F: Curve> Elementwise<1, 0, 0> for Value<F> {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [x]: [S::Vector; 1],
+        _: &[S::Vector; 0],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        unsafe { F::value::<S>(x) }
     }
 }
 
-fn zip<T: Float>(y: &[T], dy: &[T], dx: &mut [T], f: impl Fn(f32, f32) -> f32) {
-    for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
-        *dx = T::from_f32(f(y.to_f32(), dy.to_f32()));
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Elementwise<2, 0, 0> for ReluGradient {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [y, dy]: [S::Vector; 2],
+        _: &[S::Vector; 0],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        unsafe { S::where_positive(y, dy) }
+    }
+}
+
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Elementwise<2, 0, 0> for TanhGradient {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [y, dy]: [S::Vector; 2],
+        _: &[S::Vector; 0],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        unsafe { S::mul(S::sub(S::splat(1.0), S::mul(y, y)), dy) }
+    }
+}
+
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Elementwise<2, 0, 0> for SigmoidGradient {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [y, dy]: [S::Vector; 2],
+        _: &[S::Vector; 0],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
+        unsafe { S::mul(S::mul(y, S::sub(S::splat(1.0), y)), dy) }
     }
 }

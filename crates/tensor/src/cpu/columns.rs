@@ -63,6 +63,9 @@ pub(super) const NO_OUTPUT: Option<&mut [f32]> = None;
 /// `sum += x`.
 pub(super) struct Total;
 
+/// `x`, in the dtype of the output.
+pub(super) struct Same;
+
 impl<T, U, const INPUTS: usize, const LINES: usize, const SUMS: usize>
     Pass<'_, T, U, INPUTS, LINES, SUMS>
 where
@@ -95,6 +98,18 @@ impl Elementwise<1, 0, 1> for Total {
     ) -> S::Vector {
         // SAFETY: the caller's.
         unsafe { *sum = S::add(*sum, x) };
+        x
+    }
+}
+
+impl Elementwise<1, 0, 0> for Same {
+    #[inline(always)]
+    unsafe fn of<S: Simd>(
+        &self,
+        [x]: [S::Vector; 1],
+        _: &[S::Vector; 0],
+        _: &mut [S::Vector; 0],
+    ) -> S::Vector {
         x
     }
 }

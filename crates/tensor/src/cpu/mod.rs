@@ -42,6 +42,7 @@ pub use conv2d::{Conv2dAlgorithm, Conv2dPlan};
 pub use isa::Isa;
 
 use crate::{DType, Element, Error, Memory, Record, Reside, Result};
+use columns::{Pass, Same};
 
 /// A CPU: an instruction set and the threads that operations may use.
 ///
@@ -165,9 +166,9 @@ impl Memory for Cpu {
         with_float!("cast", from, T => with_float!("cast", to, U => {
             let from = &from.slice::<T>()[..len];
             self.chunks(&mut to.slice_mut::<U>()[..len], 1, |first, to| {
-                for (to, from) in to.iter_mut().zip(&from[first..]) {
-                    *to = <U as crate::Float>::from_f32(crate::Float::to_f32(*from));
-                }
+                let (channels, inputs) = (1, [&from[first..][..to.len()]]);
+                let pass = Pass { channels, inputs, lines: [], sums: [], output: Some(to) };
+                pass.run(self, Same);
             });
         }));
         Ok(())

@@ -79,29 +79,15 @@ impl Window {
         (self.rows.len() * self.columns.len()) as f32
     }
 
-    /// Calls `body` with where each pixel starts in the image, in row-major order.
+    /// Where a pixel starts in the image.
     #[inline(always)]
-    fn each_pixel(&self, mut body: impl FnMut(usize)) {
-        for row in self.rows.clone() {
-            for column in self.columns.clone() {
-                body((row * self.width + column) * self.channels);
-            }
-        }
+    fn pixel(&self, row: usize, column: usize) -> usize {
+        (row * self.width + column) * self.channels
     }
 }
 
-/// Calls `body(first, lanes)` for each vector of channels.
-#[inline(always)]
-fn each_vector<S: Simd>(channels: usize, mut body: impl FnMut(usize, usize)) {
-    let mut first = 0;
-    while first + S::LANES <= channels {
-        body(first, S::LANES);
-        first += S::LANES;
-    }
-    if first < channels {
-        body(first, channels - first);
-    }
-}
+// No loop of vectors here goes through a closure: the compiler would leave one without the
+// instruction set of the function that it stands in.
 
 /// Some rows of the output.
 struct PoolTask<'a, T> {
@@ -130,14 +116,15 @@ impl<T: Float> PoolTask<'_, T> {
             let image = &x[index / rows * geometry.image_len()..][..geometry.image_len()];
             for (column, y) in y.chunks_exact_mut(channels).enumerate() {
                 let window = Window::new(geometry, [index % rows, column]);
-                each_vector::<S>(channels, |channel, lanes| {
+                for channel in (0..channels).step_by(S::LANES) {
+                    let lanes = S::LANES.min(channels - channel);
                     // SAFETY: the window's pixels lie in the image, the lanes in each pixel; the
                     // task runs on an engine of `S`.
                     unsafe {
                         let pooled = pool::<S, T, MAX>(image, &window, channel, lanes);
                         S::store_as(y.as_mut_ptr().add(channel), pooled, lanes);
                     }
-                });
+                }
             }
         }
     }
@@ -157,13 +144,16 @@ unsafe fn pool<S: Simd, T: Float, const MAX: bool>(
     // SAFETY: the caller's.
     unsafe {
         let mut pooled = S::splat(if MAX { f32::NEG_INFINITY } else { 0.0 });
-        window.each_pixel(|pixel| {
-            let x = S::load_as(image.as_ptr().add(pixel + channel), lanes);
-            pooled = match MAX {
-                true => S::where_greater([x, pooled], x, pooled),
-                false => S::add(pooled, x),
-            };
-        });
+        for row in window.rows.clone() {
+            for column in window.columns.clone() {
+                let pixel = image.as_ptr().add(window.pixel(row, column));
+                let x = S::load_as(pixel.add(channel), lanes);
+                pooled = match MAX {
+                    true => S::where_greater([x, pooled], x, pooled),
+                    false => S::add(pooled, x),
+                };
+            }
+        }
         if MAX { pooled } else { S::div(pooled, S::splat(window.count())) }
     }
 }
@@ -202,13 +192,14 @@ impl<T: Float> GradientTask<'_, T> {
                 continue;
             }
             image::<S, T, MAX>(geometry, x, dy, sums);
-            each_vector::<S>(size, |at, lanes| {
+            for at in (0..size).step_by(S::LANES) {
+                let lanes = S::LANES.min(size - at);
                 // SAFETY: both have `size` elements; the task runs on an engine of `S`.
                 unsafe {
                     let sums = S::load_as(sums.as_ptr().add(at), lanes);
                     S::store_as(dx.as_mut_ptr().add(at), sums, lanes);
                 }
-            });
+            }
         }
     }
 }
@@ -227,7 +218,8 @@ fn image<S: Simd, T: Float, const MAX: bool>(
         for column in 0..columns {
             let window = Window::new(geometry, [row, column]);
             let dy = &dy[(row * columns + column) * channels..][..channels];
-            each_vector::<S>(channels, |channel, lanes| {
+            for channel in (0..channels).step_by(S::LANES) {
+                let lanes = S::LANES.min(channels - channel);
                 // SAFETY: the window's pixels lie in the image, the lanes in each pixel; the task
                 // runs on an engine of `S`.
                 unsafe {
@@ -237,7 +229,7 @@ fn image<S: Simd, T: Float, const MAX: bool>(
                         false => spread::<S>(&window, (channel, lanes), dy, sums),
                     }
                 }
-            });
+            }
         }
     }
 }
@@ -258,18 +250,24 @@ unsafe fn award<S: Simd, T: Float>(
     unsafe {
         let (mut max, mut winner) = (S::splat(f32::NEG_INFINITY), S::splat(0.0));
         let mut index = 0.0;
-        window.each_pixel(|pixel| {
-            let x = S::load_as(image.as_ptr().add(pixel + channel), lanes);
-            winner = S::where_greater([x, max], S::splat(index), winner);
-            max = S::where_greater([x, max], x, max);
-            index += 1.0;
-        });
+        for row in window.rows.clone() {
+            for column in window.columns.clone() {
+                let pixel = image.as_ptr().add(window.pixel(row, column));
+                let x = S::load_as(pixel.add(channel), lanes);
+                winner = S::where_greater([x, max], S::splat(index), winner);
+                max = S::where_greater([x, max], x, max);
+                index += 1.0;
+            }
+        }
         let mut index = 0.0;
-        window.each_pixel(|pixel| {
-            let won = S::where_equal(winner, S::splat(index), dy);
-            add::<S>(sums.as_mut_ptr().add(pixel + channel), won, lanes);
-            index += 1.0;
-        });
+        for row in window.rows.clone() {
+            for column in window.columns.clone() {
+                let pixel = sums.as_mut_ptr().add(window.pixel(row, column));
+                let won = S::where_equal(winner, S::splat(index), dy);
+                add::<S>(pixel.add(channel), won, lanes);
+                index += 1.0;
+            }
+        }
     }
 }
 
@@ -287,9 +285,12 @@ unsafe fn spread<S: Simd>(
     // SAFETY: the caller's.
     unsafe {
         let share = S::div(dy, S::splat(window.count()));
-        window.each_pixel(|pixel| {
-            add::<S>(sums.as_mut_ptr().add(pixel + channel), share, lanes);
-        });
+        for row in window.rows.clone() {
+            for column in window.columns.clone() {
+                let pixel = sums.as_mut_ptr().add(window.pixel(row, column));
+                add::<S>(pixel.add(channel), share, lanes);
+            }
+        }
     }
 }
 
