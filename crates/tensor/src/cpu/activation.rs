@@ -28,18 +28,14 @@ impl ActivationBackend for Cpu {
         dy: &Buffer,
         dx: &mut Buffer,
     ) -> Result<()> {
-        with_float!("activation_backward", y, T => {
+        with_float!("activation_backward", y, T => with_curve!(Some(f), F => {
             let (y, dy) = (&y.slice::<T>()[..len], &dy.slice::<T>()[..len]);
             self.chunks(&mut dx.slice_mut::<T>()[..len], 1, |first, dx| {
                 let inputs = [&y[first..][..dx.len()], &dy[first..][..dx.len()]];
                 let pass = Pass { channels: 1, inputs, lines: [], sums: [], output: Some(dx) };
-                match f {
-                    Activation::Relu => pass.run(self, ReluGradient),
-                    Activation::Tanh => pass.run(self, TanhGradient),
-                    Activation::Sigmoid => pass.run(self, SigmoidGradient),
-                }
+                pass.run(self, Gradient::<F>(PhantomData));
             });
-        });
+        }));
         Ok(())
     }
 }
@@ -52,14 +48,8 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 /// `f(x)`.
 struct Value<F>(PhantomData<F>);
 
-/// `dy` where `y > 0`, else 0.
-struct ReluGradient;
-
-/// `(1 - y^2) dy`.
-struct TanhGradient;
-
-/// `y (1 - y) dy`.
-struct SigmoidGradient;
+/// `f'(x) dy` of `y = f(x)` and `dy`.
+struct Gradient<F>(PhantomData<F>);
 
 // SAFETY of every block below: the caller's.
 #[allow(clippy::undocumented_unsafe_blocks)]
@@ -76,7 +66,7 @@ impl<F: Curve> Elementwise<1, 0, 0> for Value<F> {
 }
 
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Elementwise<2, 0, 0> for ReluGradient {
+impl<F: Curve> Elementwise<2, 0, 0> for Gradient<F> {
     #[inline(always)]
     unsafe fn of<S: Simd>(
         &self,
@@ -84,32 +74,6 @@ impl Elementwise<2, 0, 0> for ReluGradient {
         _: &[S::Vector; 0],
         _: &mut [S::Vector; 0],
     ) -> S::Vector {
-        unsafe { S::where_positive(y, dy) }
-    }
-}
-
-#[allow(clippy::undocumented_unsafe_blocks)]
-impl Elementwise<2, 0, 0> for TanhGradient {
-    #[inline(always)]
-    unsafe fn of<S: Simd>(
-        &self,
-        [y, dy]: [S::Vector; 2],
-        _: &[S::Vector; 0],
-        _: &mut [S::Vector; 0],
-    ) -> S::Vector {
-        unsafe { S::mul(S::sub(S::splat(1.0), S::mul(y, y)), dy) }
-    }
-}
-
-#[allow(clippy::undocumented_unsafe_blocks)]
-impl Elementwise<2, 0, 0> for SigmoidGradient {
-    #[inline(always)]
-    unsafe fn of<S: Simd>(
-        &self,
-        [y, dy]: [S::Vector; 2],
-        _: &[S::Vector; 0],
-        _: &mut [S::Vector; 0],
-    ) -> S::Vector {
-        unsafe { S::mul(S::mul(y, S::sub(S::splat(1.0), y)), dy) }
+        unsafe { F::gradient_at::<S>(y, dy) }
     }
 }

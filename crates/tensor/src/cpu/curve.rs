@@ -11,11 +11,21 @@ pub(super) trait Curve {
     /// [`Simd`]'s.
     unsafe fn value<S: Simd>(x: S::Vector) -> S::Vector;
 
+    /// `f'(x) dy` where `y = f(x)`.
+    ///
+    /// # Safety
+    /// [`Simd`]'s.
+    unsafe fn gradient_at<S: Simd>(y: S::Vector, dy: S::Vector) -> S::Vector;
+
     /// `f'(x) dy`.
     ///
     /// # Safety
     /// [`Simd`]'s.
-    unsafe fn gradient<S: Simd>(x: S::Vector, dy: S::Vector) -> S::Vector;
+    #[inline(always)]
+    unsafe fn gradient<S: Simd>(x: S::Vector, dy: S::Vector) -> S::Vector {
+        // SAFETY: the caller's.
+        unsafe { Self::gradient_at::<S>(Self::value::<S>(x), dy) }
+    }
 }
 
 pub(super) struct Identity;
@@ -56,7 +66,7 @@ impl Curve for Identity {
     }
 
     #[inline(always)]
-    unsafe fn gradient<S: Simd>(_: S::Vector, dy: S::Vector) -> S::Vector {
+    unsafe fn gradient_at<S: Simd>(_: S::Vector, dy: S::Vector) -> S::Vector {
         dy
     }
 }
@@ -70,8 +80,8 @@ impl Curve for Relu {
     }
 
     #[inline(always)]
-    unsafe fn gradient<S: Simd>(x: S::Vector, dy: S::Vector) -> S::Vector {
-        unsafe { S::where_positive(x, dy) }
+    unsafe fn gradient_at<S: Simd>(y: S::Vector, dy: S::Vector) -> S::Vector {
+        unsafe { S::where_positive(y, dy) }
     }
 }
 
@@ -83,11 +93,8 @@ impl Curve for Tanh {
     }
 
     #[inline(always)]
-    unsafe fn gradient<S: Simd>(x: S::Vector, dy: S::Vector) -> S::Vector {
-        unsafe {
-            let y = map::<S>(x, f32::tanh);
-            S::mul(S::sub(S::splat(1.0), S::mul(y, y)), dy)
-        }
+    unsafe fn gradient_at<S: Simd>(y: S::Vector, dy: S::Vector) -> S::Vector {
+        unsafe { S::mul(S::sub(S::splat(1.0), S::mul(y, y)), dy) }
     }
 }
 
@@ -99,11 +106,8 @@ impl Curve for Sigmoid {
     }
 
     #[inline(always)]
-    unsafe fn gradient<S: Simd>(x: S::Vector, dy: S::Vector) -> S::Vector {
-        unsafe {
-            let y = map::<S>(x, sigmoid);
-            S::mul(S::mul(y, S::sub(S::splat(1.0), y)), dy)
-        }
+    unsafe fn gradient_at<S: Simd>(y: S::Vector, dy: S::Vector) -> S::Vector {
+        unsafe { S::mul(S::mul(y, S::sub(S::splat(1.0), y)), dy) }
     }
 }
 
